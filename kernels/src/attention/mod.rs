@@ -1,0 +1,52 @@
+//! Paged attention, row-exact: a row's result has the same bits whatever other rows, blocks, chunks or threads.
+//!
+//! A row walks *logical positions*, never slots. Its walk is cut into chunks of [`CHUNK`] positions, counted from
+//! position 0 of the sequence; a chunk gives a maximum, a sum and a weighted sum of values (online softmax, Milakov and
+//! Gimelshein 2018; cut as in Flash-Decoding, Dao et al. 2023), and chunks are merged in order:
+//!
+//! ```text
+//! score(j)   = scale * (((q0 k0) + q1 k1) + ...)                one sum, over the head in order
+//! chunk c    : m = max score(j), p(j) = exp(score(j) - m)       j in the chunk and seen by the row
+//!              l = sum p(j), eight sums by j mod 8, then added in order
+//!              o = ((p(j0) v(j0)) + p(j1) v(j1)) + ...          one sum for each number of the head, over j in order
+//! merge      : (m, l, o) of chunks 0, 1, 2 ... in order, rescaled to the larger maximum
+//! ```
+//!
+//! Which rows share the reading of a key, which lane or thread computes what, changes none of these operations.
+
+mod append;
+mod attend;
+mod chunk;
+mod config;
+mod pages;
+mod partial;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+pub use append::append;
+pub use attend::{Attention, attend};
+pub use config::AttentionConfig;
+pub use pages::LayerPages;
+pub use rows::{CheckedRows, PagedRows};
+
+/// Positions in a chunk of a row's walk.
+pub(crate) const CHUNK: usize = 256;
+
+/// Some columns of a row-major matrix: a part of a fused q/k/v.
+#[derive(Clone, Copy, Debug)]
+pub struct Columns<'a> {
+    /// The whole matrix, `[rows, stride]`.
+    pub data: &'a [f32],
+    /// Columns of the matrix.
+    pub stride: usize,
+    /// The first column meant.
+    pub offset: usize,
+}
+
+impl<'a> Columns<'a> {
+    /// `length` numbers of `row`, the first at column `start` of the part.
+    pub(crate) fn part(&self, row: usize, start: usize, length: usize) -> &'a [f32] {
+        &self.data[row * self.stride + self.offset + start..][..length]
+    }
+}

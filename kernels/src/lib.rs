@@ -1,0 +1,18 @@
+//! CPU arithmetic: plain slices in, plain slices out, with SIMD chosen at run time.
+//!
+//! Every kernel is row-exact: row `r` of its result has the same bits whatever other rows are in the batch, however many
+//! threads run and wherever its data lies. Each kernel's module says which order of operations makes it so.
+
+mod attention;
+mod rotary;
+mod exp;
+mod lanes;
+mod parallel;
+mod simd;
+mod error;
+
+pub use attention::{Attention, AttentionConfig, CheckedRows, Columns, LayerPages, PagedRows, append, attend};
+pub use error::{Error, Result};
+pub use parallel::{Parallel, Serial, Threads};
+pub use rotary::CosSin;
+pub use simd::Simd;

@@ -1,0 +1,31 @@
+//! Who runs a kernel's loops: the caller brings the threads.
+
+/// Runs independent tasks, on threads or not.
+pub trait Parallel {
+    /// Calls `task` once with each number below `tasks`, in any order, and returns when all are done.
+    fn for_each(&self, tasks: usize, task: &(dyn Fn(usize) + Sync));
+}
+
+/// Runs tasks one after the other on the calling thread.
+#[derive(Clone, Copy, Debug)]
+pub struct Serial;
+
+impl Parallel for Serial {
+    fn for_each(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
+        (0..tasks).for_each(task);
+    }
+}
+
+/// Runs tasks on this many threads made for the call; for tests and benches.
+#[derive(Clone, Copy, Debug)]
+pub struct Threads(pub usize);
+
+impl Parallel for Threads {
+    fn for_each(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
+        std::thread::scope(|scope| {
+            for thread in 0..self.0 {
+                scope.spawn(move || (thread..tasks).step_by(self.0).for_each(task));
+            }
+        });
+    }
+}
