@@ -1,0 +1,55 @@
+//! What an exported ONNX file says of itself in `metadata_props`.
+
+use std::path::Path;
+
+use ort::session::Session;
+
+use crate::{Error, Result};
+
+/// The version of Veridraft's graph conventions: inputs, outputs and metadata keys.
+pub const FORMAT_VERSION: &str = "1";
+
+/// The self-description of a model file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// The architecture, as `config.json` spells its `model_type`.
+    pub architecture: String,
+    /// Format of the weights: "f32".
+    pub weights: String,
+    /// Columns of the logits.
+    pub vocabulary: usize,
+    /// Tokens in one sequence, at most.
+    pub context_length: usize,
+    /// Transformer layers.
+    pub layers: usize,
+}
+
+impl Metadata {
+    pub(crate) fn read(session: &Session, path: &Path) -> Result<Self> {
+        let metadata = session.metadata().map_err(|error| Error::model_file(path, error.to_string()))?;
+        let text = |key: &str| {
+            let missing =
+                || Error::model_file(path, format!("no metadata `{key}`; it was not written by `veridraft export`"));
+            metadata.custom(key).ok_or_else(missing)
+        };
+        let count = |key: &str| {
+            let found = text(key)?;
+            let wrong =
+                || Error::model_file(path, format!("metadata `{key}` is \"{found}\", expected a positive number"));
+            found.parse().ok().filter(|&count: &usize| count > 0).ok_or_else(wrong)
+        };
+        let version = text("veridraft.format_version")?;
+        if version != FORMAT_VERSION {
+            let reason =
+                format!("graph format version {version}, expected {FORMAT_VERSION}; export the checkpoint again");
+            return Err(Error::model_file(path, reason));
+        }
+        Ok(Self {
+            architecture: text("veridraft.architecture")?,
+            weights: text("veridraft.weights")?,
+            vocabulary: count("veridraft.vocabulary")?,
+            context_length: count("veridraft.context_length")?,
+            layers: count("veridraft.layers")?,
+        })
+    }
+}

@@ -1,0 +1,169 @@
+//! A causal language model exported by Veridraft, run by ONNX Runtime on the CPU over paged KV.
+
+mod batch_tensors;
+pub(crate) mod kv_pages;
+mod metadata;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ort::session::{Session, SessionInputValue};
+use ort::value::Tensor;
+use veridraft_kernels::Simd;
+
+use self::batch_tensors::BatchTensors;
+use self::kv_pages::{BLOCK_TOKENS, KvPages};
+pub use self::metadata::{FORMAT_VERSION, Metadata};
+use crate::operators::{DOMAIN, PagedAttention};
+use crate::runtime::Runtime;
+use crate::{Batch, CacheSpec, Error, LanguageModel, Limits, Logits, Result};
+
+/// Rows in one forward pass, at most; what row-exactness is tested up to.
+const MAX_ROWS: usize = 2048;
+
+/// How a model is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct CausalModelConfig {
+    /// Threads of a forward pass; 0 lets ONNX Runtime take one a core.
+    pub threads: usize,
+    /// Bytes for the KV cache; `None` is one whole context, at most 1 GiB.
+    pub kv_memory: Option<u64>,
+    /// Instructions that Veridraft's kernels use.
+    pub simd: Simd,
+}
+
+impl Default for CausalModelConfig {
+    fn default() -> Self {
+        Self { threads: 0, kv_memory: None, simd: Simd::detect() }
+    }
+}
+
+/// A session with its KV pages.
+pub struct CausalModel {
+    path: PathBuf,
+    session: Session,
+    pages: Arc<KvPages>,
+    cache: CacheSpec,
+    metadata: Metadata,
+}
+
+impl CausalModel {
+    /// Opens an ONNX file that `veridraft export` wrote.
+    pub fn open(runtime: &Runtime, path: &Path, config: CausalModelConfig) -> Result<Self> {
+        let pages = Arc::new(KvPages::default());
+        let session = open_session(runtime, path, &pages, config)
+            .map_err(|error| Error::model_file(path, format!("ONNX Runtime cannot open it: {}", one_line(&error))))?;
+        let metadata = Metadata::read(&session, path)?;
+        let block_bytes = pages.block_bytes().map_err(|reason| Error::model_file(path, reason))?;
+        let blocks = block_count(config.kv_memory, block_bytes, metadata.context_length)?;
+        pages.allocate(blocks).map_err(Error::Setting)?;
+        let cache = CacheSpec { block_tokens: BLOCK_TOKENS, blocks: pages.blocks(), block_bytes };
+        Ok(Self { path: path.to_owned(), session, pages, cache, metadata })
+    }
+
+    /// What the file says of itself.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// Key and value of one slot, `[kv_heads * head_dim]` each; for tests of what a pass left in the cache.
+    pub fn kv_row(&self, layer: usize, slot: usize) -> Option<(Vec<f32>, Vec<f32>)> {
+        let pages = self.pages.layer(layer)?;
+        let heads = pages.kv_heads();
+        let keys = (0..heads).flat_map(|head| pages.key(slot, head)).collect();
+        let values = (0..heads).flat_map(|head| pages.value(slot, head)).collect();
+        Some((keys, values))
+    }
+}
+
+impl LanguageModel for CausalModel {
+    fn cache_spec(&self) -> CacheSpec {
+        self.cache
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            max_rows: MAX_ROWS,
+            context_length: self.metadata.context_length,
+            ragged: true,
+            tree: true,
+            share_blocks: true,
+            row_exact: true,
+        }
+    }
+
+    fn vocabulary(&self) -> usize {
+        self.metadata.vocabulary
+    }
+
+    fn forward(&mut self, batch: &Batch) -> Result<Logits> {
+        let tensors = BatchTensors::new(batch, self.metadata.vocabulary)?;
+        let inputs: Vec<(&str, SessionInputValue)> = vec![
+            ("input_ids", tensor([tensors.rows()], tensors.input_ids)?),
+            ("positions", tensor([tensors.positions.len()], tensors.positions)?),
+            ("slot_mapping", tensor([tensors.slot_mapping.len()], tensors.slot_mapping)?),
+            ("block_tables", tensor([tensors.sequences, tensors.blocks_per_table], tensors.block_tables)?),
+            ("query_starts", tensor([tensors.query_starts.len()], tensors.query_starts)?),
+            ("tree_mask", tensor([tensors.mask_rows, tensors.mask_width], tensors.tree_mask)?),
+            ("logit_rows", tensor([tensors.logit_rows.len()], tensors.logit_rows)?),
+        ];
+        let outputs = self.session.run(inputs).map_err(|error| Error::Runtime(one_line(&error)))?;
+        let (shape, values) =
+            outputs["logits"].try_extract_tensor::<f32>().map_err(|error| Error::Runtime(one_line(&error)))?;
+        if shape[..] != [batch.logit_rows.len() as i64, self.metadata.vocabulary as i64] {
+            let reason =
+                format!("`logits` is {shape:?}, expected [{}, {}]", batch.logit_rows.len(), self.metadata.vocabulary);
+            return Err(Error::model_file(&self.path, reason));
+        }
+        Ok(Logits { vocabulary: self.metadata.vocabulary, values: values.to_vec() })
+    }
+}
+
+fn open_session(
+    runtime: &Runtime,
+    path: &Path,
+    pages: &Arc<KvPages>,
+    config: CausalModelConfig,
+) -> ort::Result<Session> {
+    let operator = PagedAttention { pages: pages.clone(), simd: config.simd };
+    let domain = ort::operator::OperatorDomain::new(DOMAIN)?.add(operator)?;
+    let session = Session::builder(runtime.environment())?
+        .with_intra_threads(config.threads)?
+        .with_inter_threads(1)?
+        .with_operators(domain)?
+        .commit_from_file(path)?;
+    Ok(session)
+}
+
+/// Blocks that a budget pays for, at least one. Without a budget, no more than one whole context.
+fn block_count(kv_memory: Option<u64>, block_bytes: usize, context_length: usize) -> Result<usize> {
+    const DEFAULT: u64 = 1 << 30;
+    let whole_context = context_length.div_ceil(BLOCK_TOKENS);
+    let paid = |bytes: u64| usize::try_from(bytes / block_bytes as u64).unwrap_or(usize::MAX);
+    let blocks = match kv_memory {
+        Some(bytes) => paid(bytes),
+        None => paid(DEFAULT).min(whole_context),
+    };
+    // Slots are numbered in i32 in the graph.
+    let blocks = blocks.min(i32::MAX as usize / BLOCK_TOKENS);
+    if blocks == 0 {
+        let found = kv_memory.unwrap_or(DEFAULT);
+        return Err(Error::Setting(format!(
+            "KV memory is {found} bytes, expected at least {block_bytes}, the size of one block"
+        )));
+    }
+    Ok(blocks)
+}
+
+fn tensor<T, const N: usize>(shape: [usize; N], values: Vec<T>) -> Result<SessionInputValue<'static>>
+where
+    T: ort::value::PrimitiveTensorElementType + std::fmt::Debug + Clone + 'static,
+{
+    let tensor = Tensor::from_array((shape, values)).map_err(|error| Error::Runtime(one_line(&error)))?;
+    Ok(tensor.into())
+}
+
+/// ONNX Runtime's messages may span lines; ours do not.
+fn one_line(error: &ort::Error) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,64 @@
+//! The seam between the engine and whatever runs a forward pass.
+
+use crate::{Batch, Result};
+
+/// The model's KV pool as the engine may hand it out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheSpec {
+    /// Slots in a block.
+    pub block_tokens: usize,
+    /// Blocks in the pool.
+    pub blocks: usize,
+    /// Bytes of one block, keys and values of all layers.
+    pub block_bytes: usize,
+}
+
+/// What batches a model takes; the scheduler plans within them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Rows in one batch, at most.
+    pub max_rows: usize,
+    /// Tokens in one sequence, at most: the model's context length.
+    pub context_length: usize,
+    /// Sequences may have different numbers of rows in one batch.
+    pub ragged: bool,
+    /// [`Batch::tree_mask`] is understood.
+    pub tree: bool,
+    /// One block may stand in the tables of several sequences.
+    pub share_blocks: bool,
+    /// A row's logits have the same bits whatever other rows are in the batch.
+    pub row_exact: bool,
+}
+
+/// Scores before softmax for the rows asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Logits {
+    /// Columns of a row.
+    pub vocabulary: usize,
+    /// `[logit_rows, vocabulary]`, f32
+    pub values: Vec<f32>,
+}
+
+impl Logits {
+    /// The scores of the `index`-th row asked for, `[vocabulary]`.
+    pub fn row(&self, index: usize) -> &[f32] {
+        &self.values[index * self.vocabulary..][..self.vocabulary]
+    }
+}
+
+/// A causal language model over a paged cache.
+pub trait LanguageModel: Send {
+    /// The pool that block ids in a batch point into.
+    fn cache_spec(&self) -> CacheSpec;
+
+    /// What batches [`forward`](Self::forward) takes.
+    fn limits(&self) -> Limits;
+
+    /// Columns of the logits.
+    fn vocabulary(&self) -> usize;
+
+    /// Runs one pass: writes every row's key and value to its slot and returns the logits of `batch.logit_rows`.
+    ///
+    /// After an error the slots of the batch hold unknown values; all others are as before.
+    fn forward(&mut self, batch: &Batch) -> Result<Logits>;
+}

@@ -1,0 +1,24 @@
+//! What a model is and how one forward pass runs.
+//!
+//! Reading order: a [`Batch`] goes into a [`LanguageModel`], logits come out; everything else serves that.
+
+mod batch;
+mod language_model;
+mod causal_model;
+pub mod operators;
+mod folder;
+mod tokenizer;
+mod chat_template;
+pub mod runtime;
+pub mod python_package;
+pub mod cache;
+mod error;
+
+pub use batch::{Batch, BlockId, TokenId, TreeMask};
+pub use causal_model::{CausalModel, CausalModelConfig, FORMAT_VERSION, Metadata};
+pub use chat_template::{ChatTemplate, Message};
+pub use error::{Error, Result};
+pub use folder::{GenerationDefaults, ModelConfig, ModelFolder};
+pub use language_model::{CacheSpec, LanguageModel, Limits, Logits};
+pub use tokenizer::Tokenizer;
+pub use veridraft_kernels::Simd;

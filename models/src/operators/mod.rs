@@ -1,0 +1,9 @@
+//! Custom operators of the `veridraft` domain: thin shells over `veridraft-kernels`.
+
+mod paged_attention;
+mod parallel;
+
+pub(crate) use paged_attention::PagedAttention;
+
+/// The operators' domain in a graph.
+pub const DOMAIN: &str = "veridraft";

@@ -1,0 +1,221 @@
+//! `veridraft.PagedAttention`, version 1: rotary embedding, append to the pages, attention through block tables.
+//!
+//! ```text
+//! input            element  axes
+//! 0 qkv            f32      [rows, (heads + 2 * kv_heads) * head_dim]    q, then k, then v of each row
+//! 1 positions      i32      [rows]
+//! 2 slot_mapping   i32      [rows]
+//! 3 block_tables   i32      [sequences, blocks]    padded with -1
+//! 4 query_starts   i32      [sequences + 1]
+//! 5 tree_mask      bool     [rows, width]          width 0: every sequence is a chain
+//! 6 cos_sin        f32      [positions, rotary_dim]    optional; cosines, then sines
+//! 7 position_bias, 8 q_norm, 9 k_norm    in the schema, refused so far
+//! output           f32      [rows, heads * head_dim]
+//! ```
+//!
+//! Attributes: `version`, `layer`, `heads`, `kv_heads`, `head_dim`, `scale`, `rotary_dim` (0 = none), `interleaved`,
+//! `window` (0 = all), `softcap` (0 = none), `kind` ("self" or "cross").
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
+use ort::value::TensorElementType::{Bool, Float32, Int32};
+use ort::value::{PrimitiveTensorElementType, ValueRef};
+use veridraft_kernels::{Attention, AttentionConfig, Columns, CosSin, LayerPages, PagedRows, Simd, append, attend};
+
+use super::parallel::OrtThreads;
+use crate::causal_model::kv_pages::{BLOCK_TOKENS, KvPages};
+
+const VERSION: i64 = 1;
+
+/// The operator, for graphs over one pool.
+pub(crate) struct PagedAttention {
+    pub(crate) pages: Arc<KvPages>,
+    pub(crate) simd: Simd,
+}
+
+/// One node of a graph.
+pub(crate) struct PagedAttentionKernel {
+    layer: usize,
+    config: AttentionConfig,
+    pages: Arc<KvPages>,
+    simd: Simd,
+}
+
+impl Operator for PagedAttention {
+    type Kernel<'attr> = PagedAttentionKernel;
+
+    fn name(&self) -> &str {
+        "PagedAttention"
+    }
+
+    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
+        let required = [Float32, Int32, Int32, Int32, Int32, Bool].map(OperatorInput::required);
+        let optional = [Float32, Float32, Float32, Float32].map(OperatorInput::optional);
+        required.into_iter().chain(optional)
+    }
+
+    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
+        [OperatorOutput::required(Float32)]
+    }
+
+    fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<Self::Kernel<'attr>> {
+        let attributes = Attributes { context };
+        let (layer, config) = attributes.read().map_err(|reason| attributes.error(&reason))?;
+        self.pages.announce(layer, &config).map_err(|reason| attributes.error(&reason))?;
+        Ok(PagedAttentionKernel { layer, config, pages: self.pages.clone(), simd: self.simd })
+    }
+}
+
+impl Kernel for PagedAttentionKernel {
+    fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
+        let inputs = Inputs::new(context)?;
+        let mut pages = self.pages.layer(self.layer).ok_or_else(|| ort::Error::new("the KV pool has no pages yet"))?;
+        // A panic must not unwind into ONNX Runtime, which would end the process without a word.
+        let run = AssertUnwindSafe(|| self.run(context, &inputs, &mut pages));
+        let outcome =
+            catch_unwind(run).unwrap_or_else(|_| Err("this is a bug in veridraft: a kernel panicked".to_owned()));
+        outcome.map_err(|reason| ort::Error::new(format!("PagedAttention, layer {}: {reason}", self.layer)))
+    }
+}
+
+impl PagedAttentionKernel {
+    fn run(&self, context: &ComputeContext, inputs: &Inputs, pages: &mut LayerPages) -> Result<(), String> {
+        let config = &self.config;
+        let (qkv_shape, qkv) = inputs.required::<f32>(0)?;
+        let query_columns = config.heads * config.head_dim;
+        let kv_columns = config.kv_heads * config.head_dim;
+        let stride = query_columns + 2 * kv_columns;
+        if qkv_shape.len() != 2 || qkv_shape[1] != stride {
+            return Err(format!("`qkv` is {qkv_shape:?}, expected [rows, {stride}]"));
+        }
+        let (_, positions) = inputs.required::<i32>(1)?;
+        let (_, slot_mapping) = inputs.required::<i32>(2)?;
+        let (table_shape, block_tables) = inputs.required::<i32>(3)?;
+        let (_, query_starts) = inputs.required::<i32>(4)?;
+        let (mask_shape, tree_mask) = inputs.required::<bool>(5)?;
+        let blocks_per_table = table_shape.get(1).copied().unwrap_or(0);
+        let width = mask_shape.get(1).copied().unwrap_or(0);
+        let tree = (width > 0).then_some((tree_mask, width));
+        let rotary = inputs.optional::<f32>(6)?;
+        if config.rotary_dim > 0 && rotary.is_none() {
+            return Err(format!("`cos_sin` is missing, expected [positions, {}]", config.rotary_dim));
+        }
+        if qkv_shape[0] != positions.len() {
+            return Err(format!("`qkv` has {} rows, expected {}, one a position", qkv_shape[0], positions.len()));
+        }
+        let cos_sin = rotary.map(|rotary| self.cos_sin(rotary)).transpose()?;
+        let rows = PagedRows { positions, slot_mapping, block_tables, blocks_per_table, query_starts, tree };
+        let rows = rows.check(config, self.pages.blocks(), cos_sin.as_ref()).map_err(|error| error.to_string())?;
+        let columns = |offset| Columns { data: qkv, stride, offset };
+        append(config, pages, &rows, columns(query_columns), columns(query_columns + kv_columns), cos_sin.as_ref());
+        let shape = [qkv_shape[0] as i64, query_columns as i64];
+        let output = context.output(0, shape).map_err(|error| error.to_string())?;
+        let mut output = output.ok_or("the output is not wanted")?;
+        let (_, output) = output.try_extract_tensor_mut::<f32>().map_err(|error| error.to_string())?;
+        let threads = OrtThreads(context);
+        let attention = Attention { config, pages, rows: &rows, queries: columns(0), cos_sin };
+        attend(self.simd, attention, output, &threads);
+        Ok(())
+    }
+}
+
+impl PagedAttentionKernel {
+    fn cos_sin<'a>(&self, (shape, table): Axed<'a, f32>) -> Result<CosSin<'a>, String> {
+        let rotary_dim = self.config.rotary_dim;
+        if shape.len() == 2 && shape[1] == rotary_dim {
+            return Ok(CosSin { table, positions: shape[0] });
+        }
+        Err(format!("`cos_sin` is {shape:?}, expected [positions, {rotary_dim}]"))
+    }
+}
+
+/// Reads a node's attributes and refuses what this version cannot do.
+struct Attributes<'a, 'attr> {
+    context: &'a KernelContext<'attr>,
+}
+
+impl Attributes<'_, '_> {
+    fn read(&self) -> Result<(usize, AttentionConfig), String> {
+        self.expect("version", VERSION)?;
+        self.expect("interleaved", 0)?;
+        let kind: String = self.context.get("kind").ok_or("attribute `kind` is missing")?;
+        if kind != "self" {
+            return Err(format!("attribute `kind` is \"{kind}\", expected \"self\""));
+        }
+        let softcap: f32 = self.context.get("softcap").ok_or("attribute `softcap` is missing")?;
+        if softcap != 0.0 {
+            return Err(format!("attribute `softcap` is {softcap}, expected 0"));
+        }
+        self.refuse_unused_inputs()?;
+        let window = self.count("window")?;
+        let config = AttentionConfig {
+            heads: self.count("heads")?,
+            kv_heads: self.count("kv_heads")?,
+            head_dim: self.count("head_dim")?,
+            scale: self.context.get("scale").ok_or("attribute `scale` is missing")?,
+            rotary_dim: self.count("rotary_dim")?,
+            window: (window > 0).then_some(window),
+            block_tokens: BLOCK_TOKENS,
+        };
+        config.check().map_err(|error| error.to_string())?;
+        Ok((self.count("layer")?, config))
+    }
+
+    /// Position bias and q/k norm stand in the schema for models to come.
+    fn refuse_unused_inputs(&self) -> Result<(), String> {
+        let inputs = self.context.inputs().map_err(|error| error.to_string())?;
+        let unused = inputs.iter().zip(0..).skip(7).find(|(input, _)| !input.name().is_empty());
+        match unused {
+            Some((input, index)) => Err(format!("input {index}, `{}`, is not supported yet", input.name())),
+            None => Ok(()),
+        }
+    }
+
+    fn expect(&self, name: &str, expected: i64) -> Result<(), String> {
+        match self.context.get::<i64>(name) {
+            Some(found) if found == expected => Ok(()),
+            Some(found) => Err(format!("attribute `{name}` is {found}, expected {expected}")),
+            None => Err(format!("attribute `{name}` is missing, expected {expected}")),
+        }
+    }
+
+    fn count(&self, name: &str) -> Result<usize, String> {
+        let found: i64 = self.context.get(name).ok_or_else(|| format!("attribute `{name}` is missing"))?;
+        usize::try_from(found).map_err(|_| format!("attribute `{name}` is {found}, expected 0 or more"))
+    }
+
+    fn error(&self, reason: &str) -> ort::Error {
+        let node = self.context.node_name().unwrap_or_default();
+        ort::Error::new(format!("node `{node}`: {reason}"))
+    }
+}
+
+/// Axes and values of a tensor.
+type Axed<'a, T> = (Vec<usize>, &'a [T]);
+
+/// The tensors of one call.
+struct Inputs<'a> {
+    values: Vec<Option<ValueRef<'a>>>,
+}
+
+impl<'a> Inputs<'a> {
+    fn new(context: &'a ComputeContext) -> ort::Result<Self> {
+        let count = context.num_inputs()?;
+        Ok(Self { values: (0..count).map(|index| context.input(index)).collect::<ort::Result<_>>()? })
+    }
+
+    /// Axes and values of an input that must be there.
+    fn required<T: PrimitiveTensorElementType>(&self, index: usize) -> Result<Axed<'_, T>, String> {
+        self.optional(index)?.ok_or_else(|| format!("input {index} is missing"))
+    }
+
+    /// Axes and values of an input that may be left out.
+    fn optional<T: PrimitiveTensorElementType>(&self, index: usize) -> Result<Option<Axed<'_, T>>, String> {
+        let Some(Some(value)) = self.values.get(index) else { return Ok(None) };
+        let (shape, values) = value.try_extract_tensor::<T>().map_err(|error| format!("input {index}: {error}"))?;
+        let axes = shape.iter().map(|&axis| usize::try_from(axis).unwrap_or(0)).collect();
+        Ok(Some((axes, values)))
+    }
+}
