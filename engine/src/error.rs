@@ -1,0 +1,51 @@
+//! What can go wrong in the engine, by what the caller can do about it.
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of this crate. Messages are one line: what, found, expected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting lies outside its range.
+    #[error(transparent)]
+    Setting(#[from] crate::InvalidSetting),
+    /// There is nothing to continue.
+    #[error("the prompt has no tokens, expected at least one")]
+    EmptyPrompt,
+    /// A request for no tokens.
+    #[error("the request is for 0 new tokens, expected at least 1")]
+    NothingWanted,
+    /// The sequence to go on from is still at work, or not there.
+    #[error("sequence {} has not finished, expected a finished one to go on from", .0.0)]
+    NotFinished(crate::SequenceId),
+    /// The prompt leaves no room for a new token.
+    #[error("the prompt has {found} tokens, but the model's context holds {context_length}, one of them new")]
+    PromptTooLong {
+        /// Tokens of the prompt.
+        found: usize,
+        /// Tokens of the context.
+        context_length: usize,
+    },
+    /// The cache can never hold the prompt and a new token, however idle the engine is.
+    #[error("the prompt and a new token need {needed} blocks of the KV cache, but it has {blocks}; allow more memory")]
+    CacheTooSmall {
+        /// Blocks for the prompt and one new token.
+        needed: usize,
+        /// Blocks of the pool.
+        blocks: usize,
+    },
+    /// A prompt token lies outside the vocabulary.
+    #[error("prompt token {found} at index {index} is outside the vocabulary of {vocabulary}")]
+    UnknownToken {
+        /// Where in the prompt.
+        index: usize,
+        /// The token.
+        found: u32,
+        /// Tokens that there are.
+        vocabulary: usize,
+    },
+    /// The forward pass failed; no sequence changed.
+    #[error(transparent)]
+    Model(#[from] veridraft_models::Error),
+}

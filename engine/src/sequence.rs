@@ -1,0 +1,182 @@
+//! One sequence from request to last token: tokens, blocks, and how far the cache has come.
+//!
+//! The progress rule: `computed <= tokens.len()`, and a step computes some of the rest. Prefill, chunked prefill,
+//! decoding and verification differ only in how many tokens are not yet computed and whether a draft stands behind
+//! them. Invariant between steps: the block table is just long enough for `computed` tokens, and a sequence that is
+//! not finished has at least one token left to compute.
+
+use veridraft_models::{BlockId, TokenId};
+
+use crate::block_pool::BlockPool;
+use crate::detokenizer::{Decode, Detokenizer};
+use crate::report::{Finished, SequenceReport};
+use crate::sampling::{History, Sampler};
+use crate::stop_strings::StopStrings;
+use crate::{FinishReason, Request, Result, SequenceId, StopConditions};
+
+/// A sequence's whole state in the engine.
+pub(crate) struct Sequence {
+    pub(crate) id: SequenceId,
+    /// Prompt, then what was produced.
+    pub(crate) tokens: Vec<TokenId>,
+    pub(crate) prompt_length: usize,
+    /// Tokens, from the first on, whose keys and values are in the cache.
+    pub(crate) computed: usize,
+    pub(crate) block_table: Vec<BlockId>,
+    /// Tokens, prompt included, at which the sequence ends with [`FinishReason::Length`] or `ContextFull`.
+    pub(crate) token_limit: usize,
+    /// Drafted tokens verified in one step, at most.
+    pub(crate) draft_max: usize,
+    /// What ends it at `token_limit`.
+    pub(crate) limit_reason: FinishReason,
+    pub(crate) state: State,
+    pub(crate) report: SequenceReport,
+    stop: StopConditions,
+    sampler: Sampler,
+    history: History,
+    text: TextOutput,
+}
+
+/// Where a sequence is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Added; its blocks are not promised yet.
+    Waiting,
+    /// Takes part in steps.
+    Running,
+    /// Takes no more part; keeps its blocks for a next turn until they are needed elsewhere.
+    Finished(FinishReason),
+}
+
+/// Tokens to text, cut at stop strings.
+struct TextOutput {
+    detokenizer: Detokenizer,
+    stop_strings: StopStrings,
+}
+
+impl Sequence {
+    /// A sequence over the request's tokens, nothing of it computed; the engine names it when it takes it in.
+    pub(crate) fn new(request: Request, context_length: usize) -> Result<Self> {
+        let prompt_length = request.prompt.len();
+        let wanted = prompt_length.saturating_add(request.max_tokens);
+        let (token_limit, limit_reason) = if wanted <= context_length {
+            (wanted, FinishReason::Length)
+        } else {
+            (context_length, FinishReason::ContextFull)
+        };
+        let mut history = History::new(&request.sampling);
+        history.extend_prompt(&request.prompt);
+        Ok(Self {
+            id: SequenceId(0),
+            prompt_length,
+            computed: 0,
+            block_table: Vec::new(),
+            token_limit,
+            draft_max: request.draft_max,
+            limit_reason,
+            state: State::Waiting,
+            report: SequenceReport::default(),
+            sampler: Sampler::new(request.sampling.clone())?,
+            history,
+            text: TextOutput {
+                detokenizer: Detokenizer::new(),
+                stop_strings: StopStrings::new(request.stop.strings.clone())?,
+            },
+            stop: request.stop,
+            tokens: request.prompt,
+        })
+    }
+
+    /// Takes over the blocks of `old` that hold the tokens both begin with; at least one token stays to be computed.
+    pub(crate) fn reuse(&mut self, old: &mut Self, block_tokens: usize) {
+        let same = self.tokens.iter().zip(&old.tokens[..old.computed]).take_while(|(new, old)| new == old).count();
+        self.computed = same.min(self.tokens.len() - 1);
+        let rest = old.block_table.split_off(self.computed.div_ceil(block_tokens));
+        self.block_table = std::mem::replace(&mut old.block_table, rest);
+    }
+
+    /// Gives back the blocks behind the first `blocks`.
+    pub(crate) fn release_behind(&mut self, blocks: usize, pool: &mut BlockPool) {
+        self.block_table.drain(blocks..).for_each(|block| pool.release(block));
+    }
+
+    /// What the caller gets when the sequence leaves.
+    pub(crate) fn to_finished(&self) -> Finished {
+        let reason = match self.state {
+            State::Finished(reason) => reason,
+            State::Waiting | State::Running => FinishReason::Cancelled,
+        };
+        Finished { token_ids: self.tokens[self.prompt_length..].to_vec(), reason, report: self.report.clone() }
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.state == State::Running
+    }
+
+    pub(crate) fn uncomputed(&self) -> usize {
+        self.tokens.len() - self.computed
+    }
+
+    /// Tokens that may still be produced.
+    pub(crate) fn remaining(&self) -> usize {
+        self.token_limit - self.tokens.len()
+    }
+
+    /// The token that stands behind the last one, given the target's logits there.
+    pub(crate) fn sample(&mut self, logits: &[f32]) -> TokenId {
+        let position = u32::try_from(self.tokens.len()).expect("a context is shorter than 2^32 tokens");
+        self.sampler.sample(logits, &self.history, position)
+    }
+
+    /// Appends a produced token and returns the text that is now certain.
+    pub(crate) fn push(&mut self, token: TokenId, decoder: &dyn Decode) -> String {
+        self.tokens.push(token);
+        self.history.push_output(token);
+        if let Some(reason) = self.stop_by_token(token) {
+            self.state = State::Finished(reason);
+            return self.text.flush(decoder).0;
+        }
+        let (text, stopped) = self.text.push(token, decoder);
+        if stopped {
+            self.state = State::Finished(FinishReason::StopString);
+            return text;
+        }
+        if self.remaining() > 0 {
+            return text;
+        }
+        self.state = State::Finished(self.limit_reason);
+        let (rest, stopped) = self.text.flush(decoder);
+        if stopped {
+            self.state = State::Finished(FinishReason::StopString);
+        }
+        text + &rest
+    }
+
+    /// Ends the sequence and returns the text held back so far.
+    pub(crate) fn cancel(&mut self, decoder: &dyn Decode) -> String {
+        self.state = State::Finished(FinishReason::Cancelled);
+        self.text.flush(decoder).0
+    }
+
+    fn stop_by_token(&self, token: TokenId) -> Option<FinishReason> {
+        if self.stop.eos_ids.contains(&token) {
+            return Some(FinishReason::Eos);
+        }
+        self.stop.token_ids.contains(&token).then_some(FinishReason::StopToken)
+    }
+}
+
+impl TextOutput {
+    /// Takes a token; returns the text that is certain now, and whether a stop string ended it.
+    fn push(&mut self, token: TokenId, decoder: &dyn Decode) -> (String, bool) {
+        let piece = self.detokenizer.push(token, decoder);
+        self.stop_strings.push(&piece)
+    }
+
+    /// Takes the end of the tokens; returns the text that was held back, and whether a stop string ended it.
+    fn flush(&mut self, decoder: &dyn Decode) -> (String, bool) {
+        let piece = self.detokenizer.flush(decoder);
+        let (text, stopped) = self.stop_strings.push(&piece);
+        if stopped { (text, true) } else { (text + &self.stop_strings.flush(), false) }
+    }
+}
