@@ -1,0 +1,83 @@
+//! From a checkpoint to a model folder in the Hugging Face layout.
+
+use std::cell::Cell;
+use std::path::Path;
+use std::str::FromStr;
+
+use crate::checkpoint::Checkpoint;
+use crate::{Error, Result, architecture};
+
+/// Formats that weights can be exported in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Weights {
+    /// 32-bit floats, run by ONNX Runtime's own matrix multiplication.
+    #[default]
+    F32,
+}
+
+impl Weights {
+    /// The name on the command line and in the cache.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+        }
+    }
+}
+
+impl FromStr for Weights {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "f32" => Ok(Self::F32),
+            _ => Err(format!("weights `{text}` are not built yet, expected f32")),
+        }
+    }
+}
+
+/// How a checkpoint is exported.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ExportConfig {
+    /// Format of the weights.
+    pub weights: Weights,
+}
+
+/// How far an export has come.
+#[derive(Clone, Copy, Debug)]
+pub struct ExportProgress {
+    /// Tensors written.
+    pub tensors_done: usize,
+    /// Tensors in the model.
+    pub tensors_total: usize,
+}
+
+/// Fills the empty folder `destination` with the model of `source`, a GGUF file or a Hugging Face folder.
+///
+/// Writes `config.json`, `generation_config.json`, `tokenizer.json`, `tokenizer_config.json`, `onnx/model.onnx` and
+/// `onnx/model.onnx.data`. On an error the folder holds an unknown part of that: write beside the place where a model
+/// is looked for, and rename.
+pub fn export(
+    source: &Path,
+    destination: &Path,
+    config: &ExportConfig,
+    progress: &dyn Fn(ExportProgress),
+) -> Result<()> {
+    let checkpoint = Checkpoint::open(source)?;
+    for (name, text) in checkpoint.companion_files()? {
+        write(&destination.join(name), text.as_bytes())?;
+    }
+    let folder = destination.join("onnx");
+    std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
+    let Weights::F32 = config.weights;
+    let tensors_total = architecture::tensor_count(&checkpoint.config);
+    let done = Cell::new(0);
+    let written = || {
+        done.set(done.get() + 1);
+        progress(ExportProgress { tensors_done: done.get(), tensors_total });
+    };
+    architecture::write_graph(&checkpoint.config, &*checkpoint.tensors, &folder.join("model.onnx"), &written)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    std::fs::write(path, bytes).map_err(Error::io("write", path))
+}

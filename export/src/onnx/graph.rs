@@ -1,0 +1,170 @@
+//! A graph builder: nodes are added in the order in which they run, weights stream to the external data file.
+
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+
+use super::external_data::ExternalData;
+use super::proto;
+use crate::{Error, Result};
+
+/// ONNX opset of the standard domain; 17 is the first with everything used here, and every ONNX Runtime in use has it.
+const OPSET: i64 = 17;
+const IR_VERSION: i64 = 8;
+
+/// A tensor in the graph, by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Value(String);
+
+/// A node's constant parameter.
+#[derive(Clone, Copy, Debug)]
+pub enum Attribute {
+    /// `INT`
+    Int(i64),
+    /// `FLOAT`
+    Float(f32),
+    /// `STRING`
+    Text(&'static str),
+}
+
+/// Element types of graph inputs and outputs, with the numbers of `onnx.TensorProto.DataType`.
+#[derive(Clone, Copy, Debug)]
+#[repr(i32)]
+pub enum ElementType {
+    /// 32-bit float.
+    F32 = 1,
+    /// 32-bit signed integer.
+    I32 = 6,
+    /// 64-bit signed integer.
+    I64 = 7,
+    /// Boolean, a byte each.
+    Bool = 9,
+}
+
+/// A model file under construction.
+pub struct GraphBuilder {
+    path: PathBuf,
+    data_name: String,
+    data: ExternalData,
+    graph: proto::Graph,
+    domains: Vec<(String, i64)>,
+    metadata: Vec<proto::StringEntry>,
+}
+
+impl GraphBuilder {
+    /// Starts `path` and, beside it, the external data file `path` + ".data".
+    pub fn create(path: &Path) -> Result<Self> {
+        let file_name = path.file_name().expect("a model path has a file name").to_string_lossy();
+        let data_name = format!("{file_name}.data");
+        let data = ExternalData::create(&path.with_file_name(&data_name))?;
+        let graph = proto::Graph { name: "veridraft".to_owned(), ..Default::default() };
+        let domains = vec![(String::new(), OPSET)];
+        Ok(Self { path: path.to_owned(), data_name, data, graph, domains, metadata: Vec::new() })
+    }
+
+    /// Declares that nodes of `domain` follow its `version`.
+    pub fn domain(&mut self, domain: &str, version: i64) {
+        self.domains.push((domain.to_owned(), version));
+    }
+
+    /// Adds an entry of `metadata_props`, by which the file describes itself.
+    pub fn metadata(&mut self, key: &str, value: impl ToString) {
+        self.metadata.push(proto::StringEntry { key: key.to_owned(), value: value.to_string() });
+    }
+
+    /// Declares a graph input whose axes all have names.
+    pub fn input(&mut self, name: &str, element: ElementType, axes: &[&str]) -> Value {
+        let axes = axes.iter().map(|axis| proto::Extent::Named((*axis).to_owned()));
+        self.graph.input.push(value_info(name, element, axes));
+        Value(name.to_owned())
+    }
+
+    /// Makes `value` a graph output of `[rows axis, columns]`.
+    pub fn output(&mut self, value: &Value, element: ElementType, rows: &str, columns: usize) {
+        let axes = [proto::Extent::Named(rows.to_owned()), proto::Extent::Fixed(columns as i64)];
+        self.graph.output.push(value_info(&value.0, element, axes.into_iter()));
+    }
+
+    /// Writes a constant to the external data file; `values` is `dims`, row by row.
+    pub fn constant(&mut self, name: &str, dims: &[usize], values: &[f32]) -> Result<Value> {
+        assert_eq!(dims.iter().product::<usize>(), values.len(), "`{name}` has as many values as its axes say");
+        let extent = self.data.append_f32(values)?;
+        let entry = |key: &str, value: String| proto::StringEntry { key: key.to_owned(), value };
+        self.graph.initializer.push(proto::Tensor {
+            dims: dims.iter().map(|&dim| dim as i64).collect(),
+            data_type: ElementType::F32 as i32,
+            name: name.to_owned(),
+            external_data: vec![
+                entry("location", self.data_name.clone()),
+                entry("offset", extent.offset.to_string()),
+                entry("length", extent.length.to_string()),
+            ],
+            data_location: 1,
+        });
+        Ok(Value(name.to_owned()))
+    }
+
+    /// Adds a node `domain.operator` called `name`; its one output bears the node's name.
+    ///
+    /// An input of `None` is an optional one left out.
+    pub fn node(
+        &mut self,
+        (domain, operator): (&str, &str),
+        name: &str,
+        inputs: &[Option<&Value>],
+        attributes: &[(&str, Attribute)],
+    ) -> Value {
+        let input = inputs.iter().map(|input| input.map_or_else(String::new, |value| value.0.clone())).collect();
+        self.graph.node.push(proto::Node {
+            input,
+            output: vec![name.to_owned()],
+            name: name.to_owned(),
+            op_type: operator.to_owned(),
+            attribute: attributes.iter().map(|(name, value)| attribute(name, *value)).collect(),
+            domain: domain.to_owned(),
+        });
+        Value(name.to_owned())
+    }
+
+    /// Adds a node of the standard domain whose inputs are all present.
+    pub fn standard(
+        &mut self,
+        operator: &str,
+        name: &str,
+        inputs: &[&Value],
+        attributes: &[(&str, Attribute)],
+    ) -> Value {
+        let inputs: Vec<_> = inputs.iter().map(|input| Some(*input)).collect();
+        self.node(("", operator), name, &inputs, attributes)
+    }
+
+    /// Writes the model file; the weights are on the disk before it.
+    pub fn finish(self) -> Result<()> {
+        self.data.finish()?;
+        let operator_set = |(domain, version)| proto::OperatorSet { domain, version };
+        let model = proto::Model {
+            ir_version: IR_VERSION,
+            producer_name: "veridraft".to_owned(),
+            producer_version: env!("CARGO_PKG_VERSION").to_owned(),
+            graph: Some(self.graph),
+            opset_import: self.domains.into_iter().map(operator_set).collect(),
+            metadata_props: self.metadata,
+        };
+        std::fs::write(&self.path, model.encode_to_vec()).map_err(Error::io("write", &self.path))
+    }
+}
+
+fn value_info(name: &str, element: ElementType, axes: impl Iterator<Item = proto::Extent>) -> proto::ValueInfo {
+    let dimension = axes.map(|extent| proto::Dimension { extent: Some(extent) }).collect();
+    let tensor = proto::TensorType { element: element as i32, shape: Some(proto::Shape { dimension }) };
+    proto::ValueInfo { name: name.to_owned(), value_type: Some(proto::ValueType { tensor: Some(tensor) }) }
+}
+
+fn attribute(name: &str, value: Attribute) -> proto::NodeAttribute {
+    let base = proto::NodeAttribute { name: name.to_owned(), ..Default::default() };
+    match value {
+        Attribute::Float(value) => proto::NodeAttribute { f: Some(value), kind: 1, ..base },
+        Attribute::Int(value) => proto::NodeAttribute { i: Some(value), kind: 2, ..base },
+        Attribute::Text(value) => proto::NodeAttribute { s: Some(value.as_bytes().to_vec()), kind: 3, ..base },
+    }
+}

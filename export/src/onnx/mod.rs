@@ -1,0 +1,7 @@
+//! Writing ONNX files: messages, a graph builder, and weights in external data.
+
+mod external_data;
+mod graph;
+mod proto;
+
+pub use graph::{Attribute, ElementType, GraphBuilder, Value};
