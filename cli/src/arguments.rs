@@ -1,0 +1,205 @@
+//! The command line: what can be asked, with the words of `--help`.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::model::ModelCommand;
+use crate::commands::runtime::RuntimeCommand;
+use crate::draft_spec::DraftSpec;
+use crate::model_store::WeightsChoice;
+
+/// Runs language models exported to ONNX, with exact speculative decoding: the same seed gives the same text, however
+/// it is drafted.
+#[derive(Debug, Parser)]
+#[command(name = "veridraft", version, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Continue a prompt, or answer one message
+    Generate(GenerateArguments),
+    /// Talk with a model, turn by turn
+    Chat(ChatArguments),
+    /// Turn a checkpoint (GGUF file or Hugging Face folder) into an ONNX model folder
+    Export(ExportArguments),
+    /// Fetch, list and show models
+    Model(ModelCommand),
+    /// Install and show the ONNX Runtime library
+    Runtime(RuntimeCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GenerateArguments {
+    /// The prompt; without it and the two options below, standard input is read to its end
+    #[arg(conflicts_with_all = ["prompt_file", "messages"])]
+    pub(crate) prompt: Option<String>,
+    /// Read the prompt from a file, byte for byte
+    #[arg(long, value_name = "FILE", conflicts_with = "messages")]
+    pub(crate) prompt_file: Option<PathBuf>,
+    /// Read a conversation from a JSON file: [{"role": "user", "content": "..."}, ...]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["raw", "system"])]
+    pub(crate) messages: Option<PathBuf>,
+    /// Give the prompt to the model as it is, without the chat template
+    #[arg(long, conflicts_with = "system")]
+    pub(crate) raw: bool,
+    /// Write exactly one JSON object to standard output, when all is done
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) generation: GenerationArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChatArguments {
+    #[command(flatten)]
+    pub(crate) generation: GenerationArguments,
+}
+
+/// What `generate` and `chat` have in common.
+#[derive(Debug, Args)]
+pub(crate) struct GenerationArguments {
+    /// System message, where the chat template takes one
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) system: Option<String>,
+    /// New tokens, at most
+    #[arg(short = 'n', long, value_name = "N", default_value = "256", value_parser = parse_count)]
+    pub(crate) max_tokens: NonZeroUsize,
+    /// Write a JSON line a step to a file: rows, proposed, accepted, source, times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) model: ModelArguments,
+    #[command(flatten)]
+    pub(crate) draft: DraftArguments,
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Model")]
+pub(crate) struct ModelArguments {
+    /// A model's name, a model folder, a GGUF file or a Hugging Face folder [default: smollm2-135m]
+    #[arg(short, long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    /// Format of the weights: auto, f32 (q8 and q4 are not built yet)
+    #[arg(long, value_name = "FORMAT", default_value = "auto")]
+    pub(crate) weights: WeightsChoice,
+    /// Threads of a forward pass [default: one a core]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// Memory for the KV cache, e.g. 512M or 2G [default: one whole context, at most 1G]
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    pub(crate) kv_memory: Option<u64>,
+    /// The ONNX Runtime library to use [default: ORT_DYLIB_PATH, else the installed one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ort_lib: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Speculation (never changes the text)")]
+pub(crate) struct DraftArguments {
+    /// Who drafts: none, lookup
+    #[arg(long, value_name = "SPEC", default_value = "lookup")]
+    pub(crate) draft: DraftSpec,
+    /// Drafted tokens verified in one step, at most
+    #[arg(long, value_name = "N", default_value = "8", value_parser = parse_count)]
+    pub(crate) draft_max: NonZeroUsize,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Sampling (defaults from the model's generation_config.json, else greedy)")]
+pub(crate) struct SamplingArguments {
+    /// 0 takes the most likely token, 1 samples from the model's own distribution
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    pub(crate) temperature: Option<f32>,
+    /// Sample among the K most likely tokens; 0 = all
+    #[arg(long, value_name = "K")]
+    pub(crate) top_k: Option<usize>,
+    /// Sample among the most likely tokens that together reach probability P
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    pub(crate) top_p: Option<f32>,
+    /// Sample among tokens at least P times as likely as the best
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    pub(crate) min_p: Option<f32>,
+    /// Divide (or multiply) the scores of tokens seen in prompt or output; 1 = off
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub(crate) repetition_penalty: Option<f32>,
+    /// Lower the scores of tokens seen in the output
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub(crate) presence_penalty: Option<f32>,
+    /// Lower the scores of tokens by their count in the output
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    pub(crate) frequency_penalty: Option<f32>,
+    /// End before this text; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) stop: Vec<String>,
+    /// Go on after the model's end-of-sequence tokens
+    #[arg(long)]
+    pub(crate) ignore_eos: bool,
+    /// The same seed gives the same text
+    #[arg(long, value_name = "SEED", default_value = "0")]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    /// A GGUF file, or a Hugging Face folder with config.json and safetensors
+    pub(crate) source: PathBuf,
+    /// The model folder to write; must not exist, or be empty
+    pub(crate) destination: PathBuf,
+    /// Format of the weights: auto, f32 (q8 and q4 are not built yet)
+    #[arg(long, value_name = "FORMAT", default_value = "auto")]
+    pub(crate) weights: WeightsChoice,
+}
+
+/// A count of at least one.
+fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| format!("`{text}` is not a count, expected 1 or more"))
+}
+
+/// Bytes with an optional binary unit: 1048576, 512M, 2G, 1.5GiB.
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    let expected = || format!("`{text}` is not a size, expected e.g. 1048576, 512M or 2G");
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" | "B" => 1_u64,
+        "K" | "KB" | "KIB" => 1 << 10,
+        "M" | "MB" | "MIB" => 1 << 20,
+        "G" | "GB" | "GIB" => 1 << 30,
+        "T" | "TB" | "TIB" => 1 << 40,
+        _ => return Err(expected()),
+    };
+    let number: f64 = digits.parse().map_err(|_| expected())?;
+    let bytes = number * unit as f64;
+    if bytes.is_finite() && bytes >= 1.0 && bytes < u64::MAX as f64 { Ok(bytes as u64) } else { Err(expected()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_take_binary_units() {
+        let check = |text: &str, expected: Option<u64>| assert_eq!(parse_bytes(text).ok(), expected, "{text}");
+        check("4096", Some(4096));
+        check("512M", Some(512 << 20));
+        check("1.5GiB", Some(3 << 29));
+        check("0", None);
+        check("-1", None);
+        check("G", None);
+        check("7 apples", None);
+        check("1e400", None);
+        check("€", None);
+    }
+}

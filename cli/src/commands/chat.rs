@@ -1,0 +1,89 @@
+//! `veridraft chat`: several turns; what two turns have in common stays in the cache.
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use anyhow::{Context, Result};
+use veridraft_engine::SequenceId;
+use veridraft_models::Message;
+
+use super::generate::show_as_it_comes;
+use super::generation::{Generated, Observers, generate};
+use crate::arguments::ChatArguments;
+use crate::interrupt::Interrupt;
+use crate::open_model::OpenModel;
+use crate::prompt::encode_messages;
+use crate::report::{Trace, summary};
+
+const HELP: &str = "/reset forgets the conversation, /exit or end of input leaves; Ctrl-C ends an answer";
+
+pub(crate) fn run(arguments: &ChatArguments) -> Result<()> {
+    let mut trace = arguments.generation.trace.as_deref().map(Trace::create).transpose()?;
+    let model = OpenModel::open(&arguments.generation)?;
+    let system = arguments.generation.system.as_ref().map(|system| Message::new("system", system));
+    let interrupt = Interrupt::install()?;
+    let mut chat = Chat { model, messages: system.iter().cloned().collect(), previous: None };
+    eprintln!("{}: {HELP}", chat.model.name);
+    while let Some(line) = read_line()? {
+        match line.trim() {
+            "" => {}
+            "/exit" => break,
+            "/reset" => chat.messages = system.iter().cloned().collect(),
+            "/help" => eprintln!("{HELP}"),
+            message => chat.answer(message, &interrupt, trace.as_mut()),
+        }
+    }
+    Ok(())
+}
+
+/// A conversation with its place in the cache.
+struct Chat {
+    model: OpenModel,
+    messages: Vec<Message>,
+    /// The last turn's sequence; its blocks serve the next turn.
+    previous: Option<SequenceId>,
+}
+
+impl Chat {
+    /// Takes the user's message and shows the answer. A message that cannot be answered is forgotten.
+    fn answer(&mut self, message: &str, interrupt: &Interrupt, trace: Option<&mut Trace>) {
+        self.messages.push(Message::new("user", message));
+        match self.try_answer(interrupt, trace) {
+            Ok(text) => self.messages.push(Message::new("assistant", text)),
+            Err(error) => {
+                self.messages.pop();
+                eprintln!("error: {error:#}; /reset forgets the conversation");
+            }
+        }
+    }
+
+    fn try_answer(&mut self, interrupt: &Interrupt, trace: Option<&mut Trace>) -> Result<String> {
+        let prompt = encode_messages(&self.messages, &self.model.folder)?;
+        let prompt_tokens = prompt.len();
+        let request = self.model.request(prompt);
+        let engine = &mut self.model.engine;
+        let id = match self.previous {
+            Some(previous) => engine.add_after(previous, request)?,
+            None => engine.add(request)?,
+        };
+        self.previous = Some(id);
+        let observers = Observers { interrupt, trace, show: &mut show_as_it_comes };
+        let generated = generate(engine, id, observers);
+        // After a failed step the sequence must not go on beside the next turn's.
+        engine.cancel(id);
+        let Generated { text, finished } = generated?;
+        show_as_it_comes("\n");
+        eprintln!("{}", summary(prompt_tokens, &finished, self.model.seed()));
+        Ok(text)
+    }
+}
+
+/// The next line, bytes that are no text replaced; `None` at the end of input.
+fn read_line() -> Result<Option<String>> {
+    if std::io::stdin().is_terminal() {
+        eprint!("> ");
+        std::io::stderr().flush().ok();
+    }
+    let mut line = Vec::new();
+    let length = std::io::stdin().lock().read_until(b'\n', &mut line).context("cannot read standard input")?;
+    Ok((length > 0).then(|| String::from_utf8_lossy(&line).into_owned()))
+}

@@ -1,0 +1,8 @@
+//! One file a command.
+
+pub(crate) mod chat;
+pub(crate) mod export;
+pub(crate) mod generate;
+mod generation;
+pub(crate) mod model;
+pub(crate) mod runtime;

@@ -1,0 +1,133 @@
+//! From what the user calls a model to a folder that can be opened: pulled and exported on first use.
+//!
+//! ```text
+//! $CACHE/checkpoints/NAME-DIGEST.gguf      downloaded checkpoints, kept so that other weights need no download
+//! $CACHE/models/NAME/WEIGHTS/              exported model folders, one a format of weights
+//! ```
+//!
+//! Everything there is complete; see [`veridraft_models::cache`].
+
+mod checkpoint;
+#[cfg(feature = "hub")]
+mod hub;
+mod listing;
+mod source;
+mod weights;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use veridraft_export::{ExportConfig, Weights};
+use veridraft_models::cache::{cache_directory, place_once, to_stderr};
+
+pub(crate) use checkpoint::Checkpoint;
+pub(crate) use listing::{PulledModel, folder_bytes, pulled_models};
+pub(crate) use source::Source;
+pub(crate) use weights::WeightsChoice;
+
+use crate::catalogue::Catalogue;
+use crate::progress::{ExportBar, Spinner};
+use crate::usage::UsageError;
+
+/// A model folder that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StoredModel {
+    /// The folder, in the Hugging Face layout.
+    pub(crate) path: PathBuf,
+    /// What reports call it: the catalogue's name, or one made from the path.
+    pub(crate) name: String,
+    /// The name of its weights' format; "unknown" for a folder that the user named, whose graph says it.
+    pub(crate) weights: String,
+}
+
+/// The folder for a `-m` argument, `None` being the catalogue's default. Downloads and exports what is not there.
+pub(crate) fn resolve(argument: Option<&str>, choice: WeightsChoice) -> anyhow::Result<StoredModel> {
+    let cache = cache_directory()?;
+    match Source::parse(argument.unwrap_or(&Catalogue::get().default), &models_in(&cache))? {
+        Source::Folder(path) => named_folder(path, choice),
+        Source::Pulled(name) => pulled(&cache, name, choice.resolve()),
+        Source::Catalogue { name, entry } => {
+            exported(&cache, name, choice.resolve(), || checkpoint::from_catalogue(&cache, name, entry))
+        }
+        Source::Checkpoint(path) => {
+            let checkpoint = Checkpoint::local(&path)?;
+            exported(&cache, &checkpoint.name.clone(), choice.resolve(), || Ok(checkpoint))
+        }
+        Source::Hub { owner, model } => from_hub(&cache, &owner, &model, choice),
+    }
+}
+
+/// Where exported models are.
+pub(crate) fn models_in(cache: &Path) -> PathBuf {
+    cache.join("models")
+}
+
+/// Where downloaded checkpoints are.
+pub(crate) fn checkpoints_in(cache: &Path) -> PathBuf {
+    cache.join("checkpoints")
+}
+
+fn named_folder(path: PathBuf, choice: WeightsChoice) -> anyhow::Result<StoredModel> {
+    if let WeightsChoice::Only(weights) = choice {
+        let (path, asked) = (path.display(), weights.name());
+        bail!(UsageError::new(format!("`{path}` is an ONNX model folder; `--weights {asked}` cannot change it")));
+    }
+    let path = fs::canonicalize(&path).with_context(|| format!("cannot find `{}`", path.display()))?;
+    let name = path.file_name().map_or("model".into(), |name| name.to_string_lossy().into_owned());
+    Ok(StoredModel { path, name, weights: "unknown".to_owned() })
+}
+
+/// A model that is only known by its name in the cache; its checkpoint may be gone.
+fn pulled(cache: &Path, name: String, weights: Weights) -> anyhow::Result<StoredModel> {
+    let path = models_in(cache).join(&name).join(weights.name());
+    if !path.is_dir() {
+        let wanted = weights.name();
+        bail!("`{name}` has not been pulled with weights `{wanted}`; name its checkpoint to export it again");
+    }
+    Ok(StoredModel { path, name, weights: weights.name().to_owned() })
+}
+
+/// The variant in the cache, exported from the checkpoint if it is not there.
+fn exported(
+    cache: &Path,
+    name: &str,
+    weights: Weights,
+    checkpoint: impl FnOnce() -> anyhow::Result<Checkpoint>,
+) -> anyhow::Result<StoredModel> {
+    let path = models_in(cache).join(name).join(weights.name());
+    let model = StoredModel { path, name: name.to_owned(), weights: weights.name().to_owned() };
+    if model.path.is_dir() {
+        return Ok(model);
+    }
+    let checkpoint = checkpoint()?;
+    place_once(&model.path, &to_stderr, |folder| export(&checkpoint, folder, weights))?;
+    Ok(model)
+}
+
+fn export(checkpoint: &Checkpoint, folder: &Path, weights: Weights) -> anyhow::Result<()> {
+    fs::create_dir(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+    let title = format!("exporting {} with weights {}", checkpoint.name, weights.name());
+    let bar = ExportBar::start(&title);
+    let progress = |progress: veridraft_export::ExportProgress| bar.set(progress.tensors_done, progress.tensors_total);
+    veridraft_export::export(&checkpoint.path, folder, &ExportConfig { weights }, &progress)?;
+    Ok(())
+}
+
+#[cfg(feature = "hub")]
+fn from_hub(cache: &Path, owner: &str, model: &str, choice: WeightsChoice) -> anyhow::Result<StoredModel> {
+    let name = format!("{owner}--{model}");
+    exported(cache, &name, choice.resolve(), || hub::download(cache, &name, owner, model))
+}
+
+#[cfg(not(feature = "hub"))]
+fn from_hub(_cache: &Path, owner: &str, model: &str, _choice: WeightsChoice) -> anyhow::Result<StoredModel> {
+    let source = format!("`hf:{owner}/{model}`");
+    bail!(UsageError::new(format!("{source} needs the cargo feature `hub`: `cargo install --path cli --features hub`")))
+}
+
+/// Runs `work` with a spinner to report to.
+fn with_spinner<T>(work: impl FnOnce(&dyn Fn(&str)) -> T) -> T {
+    let spinner = Spinner::start();
+    work(&|line| spinner.say(line))
+}

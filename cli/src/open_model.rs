@@ -1,0 +1,133 @@
+//! Opens what a generating command needs: runtime library, model folder, session, engine.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use veridraft_engine::{Engine, EngineConfig, Parts, Request, SamplingConfig, StopConditions};
+use veridraft_models::runtime::{LibraryChoice, Runtime};
+use veridraft_models::{CausalModel, CausalModelConfig, LanguageModel, ModelFolder, Simd, TokenId};
+
+use crate::arguments::{GenerationArguments, SamplingArguments};
+use crate::model_store;
+use crate::usage::UsageError;
+
+/// A model ready to generate.
+pub(crate) struct OpenModel {
+    pub(crate) name: String,
+    pub(crate) weights: String,
+    pub(crate) simd: Simd,
+    pub(crate) folder: ModelFolder,
+    pub(crate) engine: Engine,
+    stop: StopConditions,
+    sampling: SamplingConfig,
+    max_tokens: usize,
+    draft_max: usize,
+}
+
+impl OpenModel {
+    /// Finds or makes the model folder that the arguments name, and opens it.
+    pub(crate) fn open(arguments: &GenerationArguments) -> Result<Self> {
+        let sampling = &arguments.sampling;
+        check_sampling(sampling)?;
+        let model = &arguments.model;
+        let resolved = model_store::resolve(model.model.as_deref(), model.weights)?;
+        let folder = ModelFolder::open(&resolved.path)?;
+        let config = sampling_config(sampling, &folder);
+        config.check().with_context(|| format!("`{}/generation_config.json`", resolved.path.display()))?;
+        let runtime = Runtime::load(&LibraryChoice::from(model.ort_lib.clone()))?;
+        let simd = Simd::detect();
+        let session =
+            CausalModelConfig { threads: model.threads.map_or(0, usize::from), kv_memory: model.kv_memory, simd };
+        let target = CausalModel::open(&runtime, &folder.onnx_path, session)?;
+        let weights = target.metadata().weights.clone();
+        let (found, expected) = (folder.tokenizer.vocabulary(), target.vocabulary());
+        if found > expected {
+            bail!("`{}`: the tokenizer has {found} tokens, but the model {expected}", resolved.path.display());
+        }
+        let parts = Parts {
+            model: Box::new(target),
+            decoder: Arc::new(folder.tokenizer.clone()),
+            drafters: arguments.draft.draft.drafters(),
+            clock: Box::new(clock()),
+        };
+        Ok(Self {
+            name: resolved.name,
+            weights,
+            simd,
+            engine: Engine::new(parts, EngineConfig::default()),
+            stop: stop_conditions(sampling, &folder),
+            sampling: config,
+            max_tokens: arguments.max_tokens.get(),
+            draft_max: arguments.draft.draft_max.get(),
+            folder,
+        })
+    }
+
+    /// A request to continue `prompt` as the arguments say.
+    pub(crate) fn request(&self, prompt: Vec<TokenId>) -> Request {
+        Request {
+            prompt,
+            max_tokens: self.max_tokens,
+            draft_max: self.draft_max,
+            sampling: self.sampling.clone(),
+            stop: self.stop.clone(),
+        }
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.sampling.seed
+    }
+}
+
+fn clock() -> impl FnMut() -> Duration + Send {
+    let start = Instant::now();
+    move || start.elapsed()
+}
+
+/// Refuses values out of range before anything is opened.
+fn check_sampling(arguments: &SamplingArguments) -> Result<()> {
+    let defaults = SamplingConfig::default();
+    let given = SamplingConfig {
+        temperature: arguments.temperature.unwrap_or(defaults.temperature),
+        top_p: arguments.top_p.unwrap_or(defaults.top_p),
+        min_p: arguments.min_p.unwrap_or(defaults.min_p),
+        repetition_penalty: arguments.repetition_penalty.unwrap_or(defaults.repetition_penalty),
+        presence_penalty: arguments.presence_penalty.unwrap_or(defaults.presence_penalty),
+        frequency_penalty: arguments.frequency_penalty.unwrap_or(defaults.frequency_penalty),
+        ..defaults
+    };
+    given.check().map_err(|error| {
+        let flag = error.field.replace('_', "-");
+        UsageError::new(format!("`--{flag}` is {}, expected {}", error.found, error.expected))
+    })?;
+    if arguments.stop.iter().any(String::is_empty) {
+        return Err(UsageError::new("`--stop` is empty, expected some text").into());
+    }
+    Ok(())
+}
+
+/// The user's settings over those of `generation_config.json`.
+fn sampling_config(arguments: &SamplingArguments, folder: &ModelFolder) -> SamplingConfig {
+    let model = &folder.generation;
+    let neutral = SamplingConfig::default();
+    SamplingConfig {
+        temperature: arguments.temperature.unwrap_or_else(|| model.temperature_in_use()),
+        top_k: arguments.top_k.or(model.top_k).unwrap_or(neutral.top_k),
+        top_p: arguments.top_p.or(model.top_p).unwrap_or(neutral.top_p),
+        min_p: arguments.min_p.or(model.min_p).unwrap_or(neutral.min_p),
+        repetition_penalty: arguments
+            .repetition_penalty
+            .or(model.repetition_penalty)
+            .unwrap_or(neutral.repetition_penalty),
+        presence_penalty: arguments.presence_penalty.unwrap_or(neutral.presence_penalty),
+        frequency_penalty: arguments.frequency_penalty.unwrap_or(neutral.frequency_penalty),
+        seed: arguments.seed,
+        sample_index: 0,
+    }
+}
+
+fn stop_conditions(arguments: &SamplingArguments, folder: &ModelFolder) -> StopConditions {
+    let eos_ids = if arguments.ignore_eos { Vec::new() } else { folder.generation.eos_token_ids.clone() };
+    StopConditions { eos_ids, token_ids: Vec::new(), strings: arguments.stop.clone() }
+}
