@@ -1,0 +1,75 @@
+//! Paged attention of one layer at the sizes of SmolLM2-135M: 9 heads over 3 of keys and values, 64 numbers each.
+//!
+//! `cargo bench -p veridraft-benches --bench attention`
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use veridraft_kernels::{Attention, AttentionConfig, Columns, LayerPages, PagedRows, Serial, Simd, append, attend};
+
+const CONFIG: AttentionConfig = AttentionConfig {
+    heads: 9,
+    kv_heads: 3,
+    head_dim: 64,
+    scale: 0.125,
+    rotary_dim: 0,
+    window: None,
+    block_tokens: 16,
+};
+
+/// Numbers in [-1, 1) from a fixed seed.
+fn noise(count: usize) -> Vec<f32> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// `rows` new rows behind `context` cached ones, on one thread.
+fn bench(criterion: &mut Criterion, context: usize, rows: usize) {
+    let tokens = context + rows;
+    let blocks = tokens.div_ceil(CONFIG.block_tokens);
+    let table: Vec<i32> = (0..blocks as i32).rev().collect();
+    let mut pages = LayerPages::new(&CONFIG, blocks);
+    let stride = (CONFIG.heads + 2 * CONFIG.kv_heads) * CONFIG.head_dim;
+    let qkv = noise(tokens * stride);
+    let part = |offset| Columns { data: &qkv, stride, offset };
+    let check = |start: usize| {
+        let positions: Vec<i32> = (start as i32..tokens as i32).collect();
+        let slot = |&position: &i32| table[position as usize / 16] * 16 + position % 16;
+        let slots: Vec<i32> = positions.iter().map(slot).collect();
+        let paged = PagedRows {
+            positions: &positions,
+            slot_mapping: &slots,
+            block_tables: &table,
+            blocks_per_table: blocks,
+            query_starts: &[0, positions.len() as i32],
+            tree: None,
+        };
+        paged.check(&CONFIG, blocks, None).expect("well-formed rows")
+    };
+    append(&CONFIG, &mut pages, &check(0), part(9 * 64), part(12 * 64), None);
+    let checked = check(context);
+    let mut output = vec![0.0; rows * CONFIG.heads * CONFIG.head_dim];
+    let mut group = criterion.benchmark_group("attention");
+    group.throughput(Throughput::Bytes((tokens * 2 * CONFIG.kv_heads * CONFIG.head_dim * 4) as u64));
+    group.bench_function(BenchmarkId::new(format!("context {context}"), format!("{rows} rows")), |bencher| {
+        bencher.iter(|| {
+            let attention =
+                Attention { config: &CONFIG, pages: &pages, rows: &checked, queries: part(0), cos_sin: None };
+            attend(Simd::detect(), attention, &mut output, &Serial);
+        });
+    });
+}
+
+fn attention(criterion: &mut Criterion) {
+    for context in [256, 1024, 8192] {
+        for rows in [1, 4, 8] {
+            bench(criterion, context, rows);
+        }
+    }
+    bench(criterion, 0, 512);
+}
+
+criterion_group!(benches, attention);
+criterion_main!(benches);

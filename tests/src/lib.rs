@@ -1,0 +1,11 @@
+//! What integration tests share: models that need no checkpoint, and the places of optional data.
+
+mod scripted_drafter;
+mod scripted_model;
+mod shared_data;
+mod tiny_llama;
+
+pub use scripted_drafter::ScriptedDrafter;
+pub use scripted_model::ScriptedModel;
+pub use shared_data::shared_data;
+pub use tiny_llama::TinyLlama;

@@ -1,0 +1,112 @@
+//! A language model without weights: its logits are a hash of the tokens that it finds in the cache.
+//!
+//! It reads the sequence back through the block table, slot by slot, so an engine that misplaces a token, forgets a
+//! block or trusts a rejected draft gets other text, or a panic.
+
+use veridraft_models::{Batch, CacheSpec, Error, LanguageModel, Limits, Logits, Result, TokenId};
+
+/// A model whose next token depends on the last `memory` tokens: small memories make repetitive, draftable text.
+pub struct ScriptedModel {
+    /// Tokens that the logits depend on, at most.
+    pub memory: usize,
+    /// Columns of the logits.
+    pub vocabulary: usize,
+    /// Tokens in one sequence, at most.
+    pub context_length: usize,
+    /// Rows in one pass, at most.
+    pub max_rows: usize,
+    /// Fails passes whose number is a multiple of this; 0 never.
+    pub fail_every: usize,
+    cache: CacheSpec,
+    slots: Vec<Option<(TokenId, usize)>>,
+    passes: usize,
+}
+
+impl ScriptedModel {
+    /// A model with an empty cache of `blocks` blocks.
+    pub fn new(block_tokens: usize, blocks: usize) -> Self {
+        Self {
+            memory: 2,
+            vocabulary: 12,
+            context_length: 256,
+            max_rows: 64,
+            fail_every: 0,
+            cache: CacheSpec { block_tokens, blocks, block_bytes: 1 },
+            slots: vec![None; block_tokens * blocks],
+            passes: 0,
+        }
+    }
+
+    fn write(&mut self, batch: &Batch) {
+        for row in 0..batch.rows() {
+            let slot = batch.slot_mapping[row] as usize;
+            self.slots[slot] = Some((batch.token_ids[row], batch.positions[row] as usize));
+        }
+    }
+
+    /// The tokens from the start of the row's sequence to the row, as the cache holds them.
+    fn seen(&self, batch: &Batch, row: usize) -> Vec<TokenId> {
+        let sequence = batch.query_starts.partition_point(|&start| start as usize <= row) - 1;
+        let table = &batch.block_tables[sequence];
+        let block_tokens = self.cache.block_tokens;
+        let token = |position: usize| {
+            let slot = table[position / block_tokens].0 as usize * block_tokens + position % block_tokens;
+            let (token, written) = self.slots[slot].expect("a row attends to written slots");
+            assert_eq!(written, position, "slot {slot} holds another position");
+            token
+        };
+        (0..=batch.positions[row] as usize).map(token).collect()
+    }
+
+    /// The logits behind the tokens `seen`, `[vocabulary]`.
+    pub fn scores(&self, seen: &[TokenId]) -> Vec<f32> {
+        let recent = &seen[seen.len().saturating_sub(self.memory)..];
+        let state = recent.iter().fold(17_u64, |state, &token| mix(state ^ u64::from(token)));
+        let score = |token: u64| (mix(state ^ (token << 32)) >> 40) as f32 / (1 << 21) as f32;
+        (0..self.vocabulary as u64).map(score).collect()
+    }
+}
+
+impl LanguageModel for ScriptedModel {
+    fn cache_spec(&self) -> CacheSpec {
+        self.cache
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            max_rows: self.max_rows,
+            context_length: self.context_length,
+            ragged: true,
+            tree: false,
+            share_blocks: true,
+            row_exact: true,
+        }
+    }
+
+    fn vocabulary(&self) -> usize {
+        self.vocabulary
+    }
+
+    fn forward(&mut self, batch: &Batch) -> Result<Logits> {
+        assert!(batch.rows() <= self.max_rows, "{} rows, at most {}", batch.rows(), self.max_rows);
+        self.passes += 1;
+        if self.fail_every > 0 && self.passes.is_multiple_of(self.fail_every) {
+            for &slot in &batch.slot_mapping {
+                self.slots[slot as usize] = None;
+            }
+            return Err(Error::Runtime("scripted failure".to_owned()));
+        }
+        self.write(batch);
+        let rows = batch.logit_rows.iter();
+        let values = rows.flat_map(|&row| self.scores(&self.seen(batch, row as usize))).collect();
+        Ok(Logits { vocabulary: self.vocabulary, values })
+    }
+}
+
+/// SplitMix64's finaliser (Steele, Lea, Flood 2014).
+fn mix(value: u64) -> u64 {
+    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}

@@ -1,0 +1,177 @@
+//! The default model against reference outputs, and speculation against plain decoding on real text.
+//!
+//! Ignored by default: run `veridraft model pull smollm2-135m`, then
+//! `cargo test -p veridraft-tests --test real_model -- --ignored`.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use veridraft_engine::drafters::Lookup;
+use veridraft_engine::{Engine, EngineConfig, Parts, Request, SamplingConfig, SequenceId, StopConditions};
+use veridraft_models::runtime::{LibraryChoice, Runtime};
+use veridraft_models::{
+    Batch, BlockId, CausalModel, CausalModelConfig, LanguageModel, Message, ModelFolder, TokenId, cache,
+};
+use veridraft_tests::shared_data;
+
+#[derive(Deserialize)]
+struct Greedy {
+    text: String,
+    prompt_ids: Vec<TokenId>,
+    greedy_ids: Vec<TokenId>,
+    margin: Vec<f32>,
+}
+
+#[derive(Deserialize)]
+struct Perplexity {
+    token_ids_first_256: Vec<TokenId>,
+    logprob_of_next_first_255: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct Question {
+    turns: Vec<String>,
+}
+
+fn folder() -> Result<ModelFolder> {
+    let path: PathBuf = cache::cache_directory()?.join("models/smollm2-135m/f32");
+    ensure!(path.exists(), "`{}` is missing; run `veridraft model pull smollm2-135m`", path.display());
+    Ok(ModelFolder::open(path)?)
+}
+
+fn model(folder: &ModelFolder) -> Result<CausalModel> {
+    let runtime = Runtime::load(&LibraryChoice::default())?;
+    Ok(CausalModel::open(&runtime, &folder.onnx_path, CausalModelConfig::default())?)
+}
+
+fn engine(folder: &ModelFolder) -> Result<Engine> {
+    let start = Instant::now();
+    let parts = Parts {
+        model: Box::new(model(folder)?),
+        decoder: Arc::new(folder.tokenizer.clone()),
+        drafters: vec![Box::new(Lookup::default())],
+        clock: Box::new(move || start.elapsed()),
+    };
+    Ok(Engine::new(parts, EngineConfig::default()))
+}
+
+fn request(folder: &ModelFolder, prompt: &[TokenId], max_tokens: usize) -> Request {
+    Request {
+        prompt: prompt.to_vec(),
+        max_tokens,
+        draft_max: 0,
+        sampling: SamplingConfig::default(),
+        stop: StopConditions { eos_ids: folder.generation.eos_token_ids.clone(), ..StopConditions::default() },
+    }
+}
+
+fn json_lines<T: DeserializeOwned>(path: PathBuf) -> Result<Vec<T>> {
+    fs::read_to_string(path)?.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+}
+
+/// Runs a request on what `previous` left in the cache.
+fn run(engine: &mut Engine, previous: Option<SequenceId>, request: Request) -> Result<(SequenceId, Vec<TokenId>)> {
+    let id = match previous {
+        Some(previous) => engine.add_after(previous, request)?,
+        None => engine.add(request)?,
+    };
+    while engine.has_work() {
+        engine.step()?;
+    }
+    Ok((id, engine.inspect(id).expect("it was added").token_ids))
+}
+
+#[test]
+#[ignore = "needs the default model"]
+fn greedy_tokens_agree_with_the_reference() -> Result<()> {
+    let Some(path) = shared_data("reference/smollm2-135m/chat/greedy.jsonl") else { return Ok(()) };
+    let folder = folder()?;
+    let mut engine = engine(&folder)?;
+    let references: Vec<Greedy> = json_lines(path)?;
+    assert_eq!(references.len(), 16);
+    let mut compared = 0;
+    for reference in &references {
+        assert_eq!(folder.tokenizer.encode_raw(&reference.text)?, reference.prompt_ids);
+        let stop = StopConditions::default();
+        let request = Request { stop, ..request(&folder, &reference.prompt_ids, reference.greedy_ids.len()) };
+        let (id, found) = run(&mut engine, None, request)?;
+        engine.remove(id);
+        let near_tie = reference.margin.iter().position(|&margin| margin < 0.01).unwrap_or(found.len());
+        assert_eq!(found[..near_tie], reference.greedy_ids[..near_tie], "{}", reference.text);
+        compared += near_tie;
+    }
+    assert!(compared >= 16, "near ties leave {compared} tokens to compare");
+    println!("{compared} greedy tokens of {} prompts are equal", references.len());
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs the default model"]
+fn log_probabilities_agree_with_the_reference() -> Result<()> {
+    let Some(path) = shared_data("reference/smollm2-135m/chat/perplexity.json") else { return Ok(()) };
+    let reference: Perplexity = serde_json::from_slice(&fs::read(path)?)?;
+    let tokens = reference.token_ids_first_256;
+    let rows = tokens.len() as u32;
+    let batch = Batch {
+        token_ids: tokens.clone(),
+        positions: (0..rows).collect(),
+        slot_mapping: (0..rows).collect(),
+        block_tables: vec![(0..rows / 16).map(BlockId).collect()],
+        query_starts: vec![0, rows],
+        tree_mask: None,
+        logit_rows: (0..rows).collect(),
+    };
+    let logits = model(&folder()?)?.forward(&batch)?;
+    let mut worst = 0.0_f64;
+    for (index, expected) in reference.logprob_of_next_first_255.iter().enumerate() {
+        let row = logits.row(index);
+        let sum: f64 = row.iter().map(|&logit| f64::from(logit).exp()).sum();
+        let found = f64::from(row[tokens[index + 1] as usize]) - sum.ln();
+        worst = worst.max((found - expected).abs());
+    }
+    println!("largest difference of a log-probability: {worst:.2e}");
+    assert!(worst < 2e-3, "{worst}");
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs the default model"]
+fn lookup_gives_the_text_of_plain_decoding() -> Result<()> {
+    let folder = folder()?;
+    let mut prompts = vec![folder.tokenizer.encode_raw("One, two, three, one, two, three, one,")?];
+    if let Some(path) = shared_data("reference/smollm2-135m/chat/greedy.jsonl") {
+        prompts.extend(json_lines::<Greedy>(path)?.into_iter().map(|reference| reference.prompt_ids));
+    }
+    if let Some(path) = shared_data("data/spec_bench/summarization.jsonl") {
+        let template = folder.chat_template.as_ref().expect("the default model chats");
+        for question in json_lines::<Question>(path)?.iter().take(20) {
+            let text = template.render(&[Message::new("user", &question.turns[0])], true, std::time::UNIX_EPOCH)?;
+            prompts.push(folder.tokenizer.encode_chat(&text)?);
+        }
+    }
+    let mut engine = engine(&folder)?;
+    let mut accepted = 0;
+    for prompt in &prompts {
+        let mut previous = None;
+        for temperature in [0.0, 0.8] {
+            let sampling = SamplingConfig { temperature, seed: 7, ..SamplingConfig::default() };
+            let plain = Request { sampling, ..request(&folder, prompt, 64) };
+            let lookup = Request { draft_max: 8, ..plain.clone() };
+            let (id, expected) = run(&mut engine, previous, plain)?;
+            let (id, found) = run(&mut engine, Some(id), lookup)?;
+            assert_eq!(found, expected, "temperature {temperature}: {}", folder.tokenizer.decode(prompt));
+            let sources = engine.inspect(id).expect("it was added").report.sources;
+            accepted += sources.get("lookup").map_or(0, |source| source.accepted);
+            previous = Some(id);
+        }
+        previous.map(|id| engine.remove(id));
+    }
+    println!("{} prompts, {accepted} drafted tokens accepted", prompts.len());
+    assert!(accepted > 0, "lookup drafts nothing, so nothing was tested");
+    Ok(())
+}
