@@ -9,6 +9,8 @@
 //! ... ─ Gather(logit_rows) ─ norm ─ head ─ logits
 //! ```
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::path::Path;
 
 use veridraft_models::FORMAT_VERSION;
@@ -29,8 +31,10 @@ pub(crate) fn write_graph(
     let mut graph = GraphBuilder::create(path)?;
     graph.domain(DOMAIN, 1);
     describe(&mut graph, config);
-    let mut writer = Writer { inputs: Inputs::declare(&mut graph), graph, config, tensors, written };
+    let mut writer =
+        Writer { inputs: Inputs::declare(&mut graph), graph, config, tensors, written, taken: RefCell::default() };
     writer.model()?;
+    writer.check_all_taken()?;
     writer.graph.finish()
 }
 
@@ -82,6 +86,8 @@ struct Writer<'a> {
     config: &'a DecoderConfig,
     tensors: &'a dyn TensorSource,
     written: &'a dyn Fn(),
+    /// Tensors that the graph has taken.
+    taken: RefCell<HashSet<String>>,
 }
 
 impl Writer<'_> {
@@ -199,10 +205,26 @@ impl Writer<'_> {
     }
 
     fn read(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>> {
+        self.taken.borrow_mut().insert(name.to_owned());
         match self.tensors.shape(name) {
             Some(found) if found == expected => self.tensors.read_f32(name),
             Some(found) => Err(self.wrong(format!("tensor `{name}` is {found:?}, expected {expected:?}"))),
             None => Err(self.wrong(format!("tensor `{name}` is missing, expected {expected:?}"))),
+        }
+    }
+
+    /// Refuses tensors that the graph has no place for: leaving one out would change the model without a word.
+    fn check_all_taken(&self) -> Result<()> {
+        let taken = self.taken.borrow();
+        // Old checkpoints carry what follows from the configuration, and tied ones the same matrix twice.
+        let is_spare = |name: &str| name.ends_with("rotary_emb.inv_freq") || name == "lm_head.weight";
+        let names = self.tensors.names();
+        match names.into_iter().find(|name| !taken.contains(*name) && !is_spare(name)) {
+            Some(name) => Err(self.wrong(format!(
+                "tensor `{name}` has no place in a `{}` of {} layers as the configuration describes it",
+                self.config.architecture, self.config.layers
+            ))),
+            None => Ok(()),
         }
     }
 

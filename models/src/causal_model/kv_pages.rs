@@ -44,7 +44,7 @@ impl KvPages {
         let bytes = self.block_bytes()?.saturating_mul(blocks);
         // Reserved and given back at once, untouched: the pages' own allocation could not report a failure.
         let probe = Vec::<u8>::new().try_reserve_exact(bytes);
-        probe.map_err(|_| format!("KV memory of {bytes} bytes cannot be had, expected what the system has free"))?;
+        probe.map_err(|_| format!("{bytes} bytes cannot be had, expected what the system has free"))?;
         let announced = lock(&self.announced);
         let pages = announced.values().map(|config| Mutex::new(LayerPages::new(config, blocks)));
         self.layers.set(pages.collect()).ok().expect("a pool is allocated once");

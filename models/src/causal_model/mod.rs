@@ -148,9 +148,7 @@ fn block_count(kv_memory: Option<u64>, block_bytes: usize, context_length: usize
     let blocks = blocks.min(i32::MAX as usize / BLOCK_TOKENS);
     if blocks == 0 {
         let found = kv_memory.unwrap_or(DEFAULT);
-        return Err(Error::Setting(format!(
-            "KV memory is {found} bytes, expected at least {block_bytes}, the size of one block"
-        )));
+        return Err(Error::Setting(format!("{found} bytes, expected at least {block_bytes}, the size of one block")));
     }
     Ok(blocks)
 }
