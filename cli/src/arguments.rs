@@ -90,7 +90,7 @@ pub(crate) struct ModelArguments {
     #[arg(long, value_name = "FORMAT", default_value = "auto")]
     pub(crate) weights: WeightsChoice,
     /// Threads of a forward pass [default: one a core]
-    #[arg(long, value_name = "N", value_parser = parse_count)]
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
     pub(crate) threads: Option<NonZeroUsize>,
     /// Memory for the KV cache, e.g. 512M or 2G [default: one whole context, at most 1G]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
@@ -160,6 +160,13 @@ pub(crate) struct ExportArguments {
 /// A count of at least one.
 fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| format!("`{text}` is not a count, expected 1 or more"))
+}
+
+/// A count of threads that a thread pool can be made of.
+fn parse_threads(text: &str) -> Result<NonZeroUsize, String> {
+    const MOST: usize = 256;
+    let threads = text.parse().ok().filter(|threads: &NonZeroUsize| threads.get() <= MOST);
+    threads.ok_or_else(|| format!("`{text}` is not a count of threads, expected 1 to {MOST}"))
 }
 
 /// Bytes with an optional binary unit: 1048576, 512M, 2G, 1.5GiB.

@@ -39,7 +39,7 @@ impl OpenModel {
         let simd = Simd::detect();
         let session =
             CausalModelConfig { threads: model.threads.map_or(0, usize::from), kv_memory: model.kv_memory, simd };
-        let target = CausalModel::open(&runtime, &folder.onnx_path, session)?;
+        let target = CausalModel::open(&runtime, &folder.onnx_path, session).map_err(name_the_flag)?;
         let weights = target.metadata().weights.clone();
         let (found, expected) = (folder.tokenizer.vocabulary(), target.vocabulary());
         if found > expected {
@@ -77,6 +77,14 @@ impl OpenModel {
 
     pub(crate) fn seed(&self) -> u64 {
         self.sampling.seed
+    }
+}
+
+/// The one setting of a session that can be refused is the memory.
+fn name_the_flag(error: veridraft_models::Error) -> anyhow::Error {
+    match error {
+        veridraft_models::Error::Setting(reason) => UsageError::new(format!("`--kv-memory`: {reason}")).into(),
+        other => other.into(),
     }
 }
 

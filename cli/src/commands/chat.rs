@@ -6,19 +6,19 @@ use anyhow::{Context, Result};
 use veridraft_engine::SequenceId;
 use veridraft_models::Message;
 
-use super::generate::show_as_it_comes;
 use super::generation::{Generated, Observers, generate};
 use crate::arguments::ChatArguments;
 use crate::interrupt::Interrupt;
 use crate::open_model::OpenModel;
+use crate::output::piece;
 use crate::prompt::encode_messages;
 use crate::report::{Trace, summary};
 
 const HELP: &str = "/reset forgets the conversation, /exit or end of input leaves; Ctrl-C ends an answer";
 
 pub(crate) fn run(arguments: &ChatArguments) -> Result<()> {
-    let mut trace = arguments.generation.trace.as_deref().map(Trace::create).transpose()?;
     let model = OpenModel::open(&arguments.generation)?;
+    let mut trace = arguments.generation.trace.as_deref().map(Trace::create).transpose()?;
     let system = arguments.generation.system.as_ref().map(|system| Message::new("system", system));
     let interrupt = Interrupt::install()?;
     let mut chat = Chat { model, messages: system.iter().cloned().collect(), previous: None };
@@ -66,12 +66,12 @@ impl Chat {
             None => engine.add(request)?,
         };
         self.previous = Some(id);
-        let observers = Observers { interrupt, trace, show: &mut show_as_it_comes };
+        let observers = Observers { interrupt, trace, show: &mut |text| piece(text) };
         let generated = generate(engine, id, observers);
         // After a failed step the sequence must not go on beside the next turn's.
         engine.cancel(id);
         let Generated { text, finished } = generated?;
-        show_as_it_comes("\n");
+        piece("\n")?;
         eprintln!("{}", summary(prompt_tokens, &finished, self.model.seed()));
         Ok(text)
     }

@@ -17,7 +17,7 @@ pub(crate) struct Observers<'a> {
     pub(crate) interrupt: &'a Interrupt,
     pub(crate) trace: Option<&'a mut Trace>,
     /// Takes each piece of text; `false` when nobody reads any more.
-    pub(crate) show: &'a mut dyn FnMut(&str) -> bool,
+    pub(crate) show: &'a mut dyn FnMut(&str) -> Result<bool>,
 }
 
 /// Runs until `id` ends, is interrupted, or nobody reads; the sequence stays in the engine.
@@ -44,7 +44,7 @@ fn run(engine: &mut Engine, id: SequenceId, observers: Observers) -> Result<Gene
             report.sequences.iter().for_each(|sequence| piece += &sequence.text);
         }
         text += &piece;
-        if !piece.is_empty() && !show(&piece) {
+        if !piece.is_empty() && !show(&piece)? {
             engine.cancel(id);
         }
     }
