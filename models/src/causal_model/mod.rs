@@ -5,7 +5,7 @@ pub(crate) mod kv_pages;
 mod metadata;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ort::session::{Session, SessionInputValue};
 use ort::value::Tensor;
@@ -20,6 +20,10 @@ use crate::{Batch, CacheSpec, Error, LanguageModel, Limits, Logits, Result};
 
 /// Rows in one forward pass, at most; what row-exactness is tested up to.
 const MAX_ROWS: usize = 2048;
+
+/// Held while a session is created: ONNX Runtime looks for an operator domain in a table of the whole process and then
+/// enters it, with nothing to keep a second session from doing the same in between, and refuses the second entry.
+static CREATING: Mutex<()> = Mutex::new(());
 
 /// How a model is opened.
 #[derive(Clone, Copy, Debug)]
@@ -127,6 +131,7 @@ fn open_session(
 ) -> ort::Result<Session> {
     let operator = PagedAttention { pages: pages.clone(), simd: config.simd };
     let domain = ort::operator::OperatorDomain::new(DOMAIN)?.add(operator)?;
+    let _creating = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
     let session = Session::builder(runtime.environment())?
         .with_intra_threads(config.threads)?
         .with_inter_threads(1)?
