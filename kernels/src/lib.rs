@@ -3,6 +3,7 @@
 //! Every kernel is row-exact: row `r` of its result has the same bits whatever other rows are in the batch, however many
 //! threads run and wherever its data lies. Each kernel's module says which order of operations makes it so.
 
+mod weights;
 mod attention;
 mod rotary;
 mod exp;
@@ -16,3 +17,4 @@ pub use error::{Error, Result};
 pub use parallel::{Parallel, Serial, Threads};
 pub use rotary::CosSin;
 pub use simd::Simd;
+pub use weights::{LAYOUT_VERSION, PANEL_COLUMNS, PackedWeights, WeightFormat, WeightRow, pack_panel};
