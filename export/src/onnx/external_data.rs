@@ -39,6 +39,13 @@ impl ExternalData {
         Ok(Extent { offset, length: self.length - offset })
     }
 
+    /// Appends bytes.
+    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<Extent> {
+        let offset = self.align()?;
+        self.write(bytes)?;
+        Ok(Extent { offset, length: bytes.len() as u64 })
+    }
+
     /// Flushes to the disk, so that a full disk is an error here and not a short file later.
     pub(super) fn finish(mut self) -> Result<()> {
         self.file.flush().map_err(Error::io("write", &self.path))?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 
-use super::external_data::ExternalData;
+use super::external_data::{Extent, ExternalData};
 use super::proto;
 use crate::{Error, Result};
 
@@ -17,7 +17,7 @@ const IR_VERSION: i64 = 8;
 pub struct Value(String);
 
 /// A node's constant parameter.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Attribute {
     /// `INT`
     Int(i64),
@@ -25,6 +25,10 @@ pub enum Attribute {
     Float(f32),
     /// `STRING`
     Text(&'static str),
+    /// `INTS`
+    Ints(Vec<i64>),
+    /// `STRINGS`
+    Texts(Vec<&'static str>),
 }
 
 /// Element types of graph inputs and outputs, with the numbers of `onnx.TensorProto.DataType`.
@@ -33,6 +37,8 @@ pub enum Attribute {
 pub enum ElementType {
     /// 32-bit float.
     F32 = 1,
+    /// 8-bit unsigned integer.
+    U8 = 2,
     /// 32-bit signed integer.
     I32 = 6,
     /// 64-bit signed integer.
@@ -89,10 +95,21 @@ impl GraphBuilder {
     pub fn constant(&mut self, name: &str, dims: &[usize], values: &[f32]) -> Result<Value> {
         assert_eq!(dims.iter().product::<usize>(), values.len(), "`{name}` has as many values as its axes say");
         let extent = self.data.append_f32(values)?;
+        Ok(self.external(name, dims, ElementType::F32, extent))
+    }
+
+    /// Writes bytes to the external data file, as an `ElementType::U8` constant of `dims`.
+    pub fn constant_bytes(&mut self, name: &str, dims: &[usize], bytes: &[u8]) -> Result<Value> {
+        assert_eq!(dims.iter().product::<usize>(), bytes.len(), "`{name}` has as many bytes as its axes say");
+        let extent = self.data.append(bytes)?;
+        Ok(self.external(name, dims, ElementType::U8, extent))
+    }
+
+    fn external(&mut self, name: &str, dims: &[usize], element: ElementType, extent: Extent) -> Value {
         let entry = |key: &str, value: String| proto::StringEntry { key: key.to_owned(), value };
         self.graph.initializer.push(proto::Tensor {
             dims: dims.iter().map(|&dim| dim as i64).collect(),
-            data_type: ElementType::F32 as i32,
+            data_type: element as i32,
             name: name.to_owned(),
             external_data: vec![
                 entry("location", self.data_name.clone()),
@@ -101,7 +118,7 @@ impl GraphBuilder {
             ],
             data_location: 1,
         });
-        Ok(Value(name.to_owned()))
+        Value(name.to_owned())
     }
 
     /// Adds a node `domain.operator` called `name`; its one output bears the node's name.
@@ -120,7 +137,7 @@ impl GraphBuilder {
             output: vec![name.to_owned()],
             name: name.to_owned(),
             op_type: operator.to_owned(),
-            attribute: attributes.iter().map(|(name, value)| attribute(name, *value)).collect(),
+            attribute: attributes.iter().map(|(name, value)| attribute(name, value)).collect(),
             domain: domain.to_owned(),
         });
         Value(name.to_owned())
@@ -160,11 +177,16 @@ fn value_info(name: &str, element: ElementType, axes: impl Iterator<Item = proto
     proto::ValueInfo { name: name.to_owned(), value_type: Some(proto::ValueType { tensor: Some(tensor) }) }
 }
 
-fn attribute(name: &str, value: Attribute) -> proto::NodeAttribute {
+fn attribute(name: &str, value: &Attribute) -> proto::NodeAttribute {
     let base = proto::NodeAttribute { name: name.to_owned(), ..Default::default() };
+    let bytes = |text: &&str| text.as_bytes().to_vec();
     match value {
-        Attribute::Float(value) => proto::NodeAttribute { f: Some(value), kind: 1, ..base },
-        Attribute::Int(value) => proto::NodeAttribute { i: Some(value), kind: 2, ..base },
-        Attribute::Text(value) => proto::NodeAttribute { s: Some(value.as_bytes().to_vec()), kind: 3, ..base },
+        Attribute::Float(value) => proto::NodeAttribute { f: Some(*value), kind: 1, ..base },
+        Attribute::Int(value) => proto::NodeAttribute { i: Some(*value), kind: 2, ..base },
+        Attribute::Text(value) => proto::NodeAttribute { s: Some(bytes(value)), kind: 3, ..base },
+        Attribute::Ints(values) => proto::NodeAttribute { ints: values.clone(), kind: 7, ..base },
+        Attribute::Texts(values) => {
+            proto::NodeAttribute { strings: values.iter().map(bytes).collect(), kind: 8, ..base }
+        }
     }
 }
