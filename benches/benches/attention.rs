@@ -1,5 +1,8 @@
 //! Paged attention of one layer at the sizes of SmolLM2-135M: 9 heads over 3 of keys and values, 64 numbers each.
 //!
+//! Every call takes the next of 30 layers, as a forward pass does, so that keys and values come from memory and not
+//! from a cache that the call before has warmed.
+//!
 //! `cargo bench -p veridraft-benches --bench attention`
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -15,6 +18,8 @@ const CONFIG: AttentionConfig = AttentionConfig {
     block_tokens: 16,
 };
 
+const LAYERS: usize = 30;
+
 /// Numbers in [-1, 1) from a fixed seed.
 fn noise(count: usize) -> Vec<f32> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
@@ -26,11 +31,10 @@ fn noise(count: usize) -> Vec<f32> {
 }
 
 /// `rows` new rows behind `context` cached ones, on one thread.
-fn bench(criterion: &mut Criterion, context: usize, rows: usize) {
+fn bench(criterion: &mut Criterion, simd: Simd, context: usize, rows: usize) {
     let tokens = context + rows;
     let blocks = tokens.div_ceil(CONFIG.block_tokens);
     let table: Vec<i32> = (0..blocks as i32).rev().collect();
-    let mut pages = LayerPages::new(&CONFIG, blocks);
     let stride = (CONFIG.heads + 2 * CONFIG.kv_heads) * CONFIG.head_dim;
     let qkv = noise(tokens * stride);
     let part = |offset| Columns { data: &qkv, stride, offset };
@@ -48,16 +52,23 @@ fn bench(criterion: &mut Criterion, context: usize, rows: usize) {
         };
         paged.check(&CONFIG, blocks, None).expect("well-formed rows")
     };
-    append(&CONFIG, &mut pages, &check(0), part(9 * 64), part(12 * 64), None);
+    let layers: Vec<LayerPages> = (0..LAYERS)
+        .map(|_| {
+            let mut pages = LayerPages::new(&CONFIG, blocks);
+            append(&CONFIG, &mut pages, &check(0), part(9 * 64), part(12 * 64), None);
+            pages
+        })
+        .collect();
     let checked = check(context);
     let mut output = vec![0.0; rows * CONFIG.heads * CONFIG.head_dim];
-    let mut group = criterion.benchmark_group("attention");
+    let mut group = criterion.benchmark_group(format!("attention {simd}"));
     group.throughput(Throughput::Bytes((tokens * 2 * CONFIG.kv_heads * CONFIG.head_dim * 4) as u64));
+    let mut layers = layers.iter().cycle();
     group.bench_function(BenchmarkId::new(format!("context {context}"), format!("{rows} rows")), |bencher| {
         bencher.iter(|| {
-            let attention =
-                Attention { config: &CONFIG, pages: &pages, rows: &checked, queries: part(0), cos_sin: None };
-            attend(Simd::detect(), attention, &mut output, &Serial);
+            let pages = layers.next().expect("a cycle never ends");
+            let attention = Attention { config: &CONFIG, pages, rows: &checked, queries: part(0), cos_sin: None };
+            attend(simd, attention, &mut output, &Serial);
         });
     });
 }
@@ -65,10 +76,12 @@ fn bench(criterion: &mut Criterion, context: usize, rows: usize) {
 fn attention(criterion: &mut Criterion) {
     for context in [256, 1024, 8192] {
         for rows in [1, 4, 8] {
-            bench(criterion, context, rows);
+            bench(criterion, Simd::detect(), context, rows);
         }
     }
-    bench(criterion, 0, 512);
+    bench(criterion, Simd::detect(), 0, 512);
+    bench(criterion, Simd::Portable, 1024, 1);
+    bench(criterion, Simd::Portable, 1024, 8);
 }
 
 criterion_group!(benches, attention);

@@ -7,7 +7,7 @@ use std::fmt;
 pub enum Simd {
     /// Plain Rust that any processor runs.
     Portable,
-    /// x86-64 with AVX2 and FMA.
+    /// x86-64 with AVX2, FMA and F16C.
     Avx2,
 }
 
@@ -17,12 +17,17 @@ impl Simd {
         if Self::Avx2.is_available() { Self::Avx2 } else { Self::Portable }
     }
 
+    /// The paths that this processor has, the oracle first.
+    pub fn available() -> impl Iterator<Item = Self> {
+        [Self::Portable, Self::Avx2].into_iter().filter(|simd| simd.is_available())
+    }
+
     /// Whether this processor can run the path.
     pub fn is_available(self) -> bool {
         match self {
             Self::Portable => true,
             #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            Self::Avx2 => crate::lanes::has_avx2(),
             #[cfg(not(target_arch = "x86_64"))]
             Self::Avx2 => false,
         }

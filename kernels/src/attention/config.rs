@@ -1,8 +1,9 @@
 //! What stays the same over the life of an attention node.
 
+use crate::lanes::LANES;
 use crate::{Error, Result};
 
-/// Largest head: scores and outputs of a tile stay in the first-level cache.
+/// Largest head: a tile's outputs stay in the first-level cache.
 const MAX_HEAD_DIM: usize = 256;
 
 /// Heads, sizes and reach of one layer's attention.
@@ -12,7 +13,7 @@ pub struct AttentionConfig {
     pub heads: usize,
     /// Key and value heads; each serves `heads / kv_heads` query heads.
     pub kv_heads: usize,
-    /// Numbers in a head, a multiple of 16 up to 256.
+    /// Numbers in a head, a multiple of 8 up to 256.
     pub head_dim: usize,
     /// What scores are multiplied by, usually `1 / sqrt(head_dim)`.
     pub scale: f32,
@@ -20,7 +21,7 @@ pub struct AttentionConfig {
     pub rotary_dim: usize,
     /// A row sees this many latest positions, itself included; `None` is all.
     pub window: Option<usize>,
-    /// Slots in a block, a multiple of 16 up to 64.
+    /// Slots in a block, a multiple of 8 up to 64.
     pub block_tokens: usize,
 }
 
@@ -34,11 +35,11 @@ impl AttentionConfig {
         check((1..=1 << 16).contains(&kv_heads), "kv_heads", kv_heads, "1 to 65536")?;
         let grouped = (1..=1 << 16).contains(&heads) && heads.is_multiple_of(kv_heads);
         check(grouped, "heads", heads, "a multiple of `kv_heads`, at most 65536")?;
-        let tiled = |value: usize, most: usize| value > 0 && value <= most && value.is_multiple_of(16);
-        check(tiled(head_dim, MAX_HEAD_DIM), "head_dim", head_dim, "a multiple of 16, at most 256")?;
+        let tiled = |value: usize, most: usize| value > 0 && value <= most && value.is_multiple_of(LANES);
+        check(tiled(head_dim, MAX_HEAD_DIM), "head_dim", head_dim, "a multiple of 8, at most 256")?;
         let turned = rotary_dim <= head_dim && rotary_dim.is_multiple_of(2);
         check(turned, "rotary_dim", rotary_dim, "an even number, at most `head_dim`")?;
-        check(tiled(block_tokens, 64), "block_tokens", block_tokens, "a multiple of 16, at most 64")?;
+        check(tiled(block_tokens, 64), "block_tokens", block_tokens, "a multiple of 8, at most 64")?;
         check(self.window != Some(0), "window", 0, "at least 1")?;
         let positive = self.scale.is_finite() && self.scale > 0.0;
         Error::unless(positive, || format!("`scale` is {}, expected a positive number", self.scale))

@@ -17,36 +17,25 @@
 mod append;
 mod attend;
 mod chunk;
+mod columns;
 mod config;
 mod pages;
 mod partial;
+mod plan;
 mod rows;
+mod softmax;
 #[cfg(test)]
 mod tests;
+mod tile;
+mod tree;
+mod walk;
 
 pub use append::append;
 pub use attend::{Attention, attend};
+pub use columns::Columns;
 pub use config::AttentionConfig;
 pub use pages::LayerPages;
 pub use rows::{CheckedRows, PagedRows};
 
 /// Positions in a chunk of a row's walk.
 pub(crate) const CHUNK: usize = 256;
-
-/// Some columns of a row-major matrix: a part of a fused q/k/v.
-#[derive(Clone, Copy, Debug)]
-pub struct Columns<'a> {
-    /// The whole matrix, `[rows, stride]`.
-    pub data: &'a [f32],
-    /// Columns of the matrix.
-    pub stride: usize,
-    /// The first column meant.
-    pub offset: usize,
-}
-
-impl<'a> Columns<'a> {
-    /// `length` numbers of `row`, the first at column `start` of the part.
-    pub(crate) fn part(&self, row: usize, start: usize, length: usize) -> &'a [f32] {
-        &self.data[row * self.stride + self.offset + start..][..length]
-    }
-}

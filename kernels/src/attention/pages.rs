@@ -26,9 +26,8 @@ impl LayerPages {
         Self { kv_heads, head_dim, block_tokens, blocks, keys: vec![0.0; numbers], values: vec![0.0; numbers] }
     }
 
-    /// Panics unless the pages were made for `config` and have at least `blocks` blocks: what unsafe code relies on.
+    /// Panics unless the pages were made for `config` and have at least `blocks` blocks.
     pub(super) fn assert_fit(&self, config: &AttentionConfig, blocks: usize) {
-        config.check().expect("a configuration that was checked");
         let found = (self.kv_heads, self.head_dim, self.block_tokens);
         assert_eq!(found, (config.kv_heads, config.head_dim, config.block_tokens), "pages of this configuration");
         assert!(
@@ -45,8 +44,7 @@ impl LayerPages {
 
     /// The key of one slot and head, `[head_dim]`.
     pub fn key(&self, slot: usize, kv_head: usize) -> Vec<f32> {
-        let (block, offset) = self.place(slot);
-        self.key_block(block, kv_head).iter().skip(offset).step_by(self.block_tokens).copied().collect()
+        self.key_column(slot, kv_head).copied().collect()
     }
 
     /// The value of one slot and head, `[head_dim]`.
@@ -64,6 +62,13 @@ impl LayerPages {
         &self.values[self.start(block, kv_head)..][..self.head_dim * self.block_tokens]
     }
 
+    /// The numbers of one slot's key.
+    pub(crate) fn key_column(&self, slot: usize, kv_head: usize) -> impl Iterator<Item = &f32> {
+        let (block, offset) = self.place(slot);
+        self.key_block(block, kv_head)[offset..].iter().step_by(self.block_tokens)
+    }
+
+    /// One slot's value.
     pub(crate) fn value_row(&self, slot: usize, kv_head: usize) -> &[f32] {
         let (block, offset) = self.place(slot);
         &self.value_block(block, kv_head)[offset * self.head_dim..][..self.head_dim]

@@ -1,7 +1,18 @@
 //! The rows of one call, checked once, so that nothing behind can read or write outside the pool.
+//!
+//! ```text
+//! position    0 ............ context ........ row.position
+//! walk        |-- cached ----|-- new rows that the row sees --|
+//! found by    |-- block table ---------|-- branch ------------|
+//!                                      ^ table_positions
+//! ```
+//!
+//! The block table also leads to the *trunk*: the first new rows, as far as every later row sees them and they lie
+//! where the table says. A chain is all trunk. What is left of a row's walk, its branch, is a list of slots.
 
-use std::collections::HashSet;
+use std::ops::Range;
 
+use super::tree::{check_tree, grow_branches};
 use super::{AttentionConfig, LayerPages};
 use crate::rotary::CosSin;
 use crate::{Error, Result};
@@ -9,13 +20,15 @@ use crate::{Error, Result};
 /// Where the rows of one forward pass stand, as the arrays of a batch say.
 ///
 /// Sequence `s` owns rows `query_starts[s]..query_starts[s + 1]`; its context is the position of the first of them.
+/// The context is read through the block table; so are chains, whose rows must lie where it leads, and trees are read
+/// through their rows' slots.
 #[derive(Clone, Copy, Debug)]
 pub struct PagedRows<'a> {
     /// `[rows]`: depth of the row in its sequence.
     pub positions: &'a [i32],
     /// `[rows]`: the slot that takes its key and value.
     pub slot_mapping: &'a [i32],
-    /// `[sequences, blocks_per_table]`, -1 behind the blocks in use.
+    /// `[sequences, blocks_per_table]`, -1 behind the blocks in use and before the blocks that a window still reaches.
     pub block_tables: &'a [i32],
     /// Columns of `block_tables`.
     pub blocks_per_table: usize,
@@ -28,10 +41,12 @@ pub struct PagedRows<'a> {
 /// Rows that passed every check, sequence by sequence.
 #[derive(Clone, Debug)]
 pub struct CheckedRows {
-    pub(super) config: AttentionConfig,
-    pub(super) blocks: usize,
+    config: AttentionConfig,
+    blocks: usize,
     pub(crate) rows: Vec<Row>,
     pub(crate) sequences: Vec<Sequence>,
+    /// Slots of all branches.
+    pub(crate) branches: Vec<usize>,
 }
 
 /// One row.
@@ -39,17 +54,19 @@ pub struct CheckedRows {
 pub(crate) struct Row {
     pub(crate) position: usize,
     pub(crate) slot: usize,
-    /// Slots of the row's ancestors among the new rows, from position `context` on, itself last. Empty in a chain,
-    /// where the block table leads to all of them.
-    pub(crate) branch: Vec<usize>,
+    /// Positions that the row sees.
+    pub(crate) seen: Range<usize>,
+    /// The part of `branches` that leads to its positions from `table_positions` on, itself last.
+    pub(crate) branch: Range<usize>,
 }
 
 /// One sequence's rows and blocks.
 #[derive(Clone, Debug)]
 pub(crate) struct Sequence {
-    pub(crate) rows: std::ops::Range<usize>,
-    /// Positions that the block table leads to; those behind are on a branch.
+    pub(crate) rows: Range<usize>,
+    /// Positions that the block table leads to; those behind are on branches.
     pub(crate) table_positions: usize,
+    /// Blocks of these positions; arbitrary where no row sees them.
     pub(crate) blocks: Vec<usize>,
 }
 
@@ -64,27 +81,20 @@ impl CheckedRows {
 impl PagedRows<'_> {
     /// Checks lengths, order, positions, slots and the tree against a pool of `blocks` blocks.
     pub fn check(&self, config: &AttentionConfig, blocks: usize, cos_sin: Option<&CosSin>) -> Result<CheckedRows> {
-        let rows = self.positions.len();
-        self.check_lengths(rows)?;
-        let slots = blocks * config.block_tokens;
-        let mut checked =
-            CheckedRows { config: config.clone(), blocks, rows: Vec::with_capacity(rows), sequences: Vec::new() };
-        let mut written = HashSet::with_capacity(rows);
-        for row in 0..rows {
-            let slot = below(self.slot_mapping[row], slots, || format!("slot of row {row}"))?;
-            Error::unless(written.insert(slot), || format!("slot {slot} is written by two rows, the second is {row}"))?;
-            let positions = position_limit(config, cos_sin);
-            let position = below(self.positions[row], positions, || format!("position of row {row}"))?;
-            checked.rows.push(Row { position, slot, branch: Vec::new() });
-        }
+        config.check()?;
+        self.check_lengths()?;
+        let rows = self.rows(config, blocks, cos_sin)?;
+        check_slots_differ(self.slot_mapping)?;
+        let (sequences, branches) = (Vec::with_capacity(self.query_starts.len()), Vec::new());
+        let mut checked = CheckedRows { config: config.clone(), blocks, rows, sequences, branches };
         for sequence in 0..self.query_starts.len() - 1 {
-            let found = self.sequence(sequence, config, blocks, &mut checked.rows)?;
-            checked.sequences.push(found);
+            self.sequence(sequence, config, blocks, &mut checked)?;
         }
         Ok(checked)
     }
 
-    fn check_lengths(&self, rows: usize) -> Result<()> {
+    fn check_lengths(&self) -> Result<()> {
+        let rows = self.positions.len();
         let same = |name: &str, found: usize, expected: usize| {
             Error::unless(found == expected, || format!("`{name}` has {found} values, expected {expected}"))
         };
@@ -103,86 +113,98 @@ impl PagedRows<'_> {
         Error::unless(rising, || "`query_starts` does not rise, expected at least one row a sequence".to_owned())
     }
 
-    fn sequence(&self, sequence: usize, config: &AttentionConfig, blocks: usize, rows: &mut [Row]) -> Result<Sequence> {
-        let range = self.query_starts[sequence] as usize..self.query_starts[sequence + 1] as usize;
-        let context = rows[range.start].position;
-        let table_positions = match self.tree {
-            Some((mask, width)) => {
-                branches(mask, width, range.clone(), context, rows)?;
-                context
-            }
-            None => context + range.len(),
+    /// Every row by itself, its branch still empty.
+    fn rows(&self, config: &AttentionConfig, blocks: usize, cos_sin: Option<&CosSin>) -> Result<Vec<Row>> {
+        let slots = blocks.saturating_mul(config.block_tokens);
+        let positions = match cos_sin {
+            Some(cos_sin) if config.rotary_dim > 0 => cos_sin.positions,
+            _ => i32::MAX as usize,
         };
+        let row = |(row, (&position, &slot))| {
+            let slot = below(slot, slots, || format!("slot of row {row}"))?;
+            let position = below(position, positions, || format!("position of row {row}"))?;
+            let first = config.window.map_or(0, |window| (position + 1).saturating_sub(window));
+            Ok(Row { position, slot, seen: first..position + 1, branch: 0..0 })
+        };
+        self.positions.iter().zip(self.slot_mapping).enumerate().map(row).collect()
+    }
+
+    fn sequence(
+        &self,
+        sequence: usize,
+        config: &AttentionConfig,
+        blocks: usize,
+        checked: &mut CheckedRows,
+    ) -> Result<()> {
+        let range = self.query_starts[sequence] as usize..self.query_starts[sequence + 1] as usize;
+        let rows = &checked.rows[range.clone()];
+        let table = &self.block_tables[sequence * self.blocks_per_table..][..self.blocks_per_table];
+        let trunk = match self.tree {
+            Some((mask, width)) => {
+                let trunk = check_tree(mask, width, range.start, rows)?;
+                rows[..trunk]
+                    .iter()
+                    .take_while(|row| table_slot(table, row.position, config) == row.slot as i64)
+                    .count()
+            }
+            None => check_chain(range.start, rows)?,
+        };
+        let (table_positions, first) = (rows[0].position + trunk, rows[0].seen.start);
         let count = table_positions.div_ceil(config.block_tokens);
-        Error::unless(count <= self.blocks_per_table, || {
-            format!("sequence {sequence} has {} blocks, expected {count}", self.blocks_per_table)
+        Error::unless(count <= table.len(), || {
+            format!("sequence {sequence} has {} blocks, expected {count}", table.len())
         })?;
-        let table = &self.block_tables[sequence * self.blocks_per_table..][..count];
-        let blocks: Vec<usize> = table
-            .iter()
-            .map(|&block| below(block, blocks, || format!("block of sequence {sequence}")))
-            .collect::<Result<_>>()?;
-        if self.tree.is_none() {
-            check_chain(range.clone(), context, &blocks, config.block_tokens, rows)?;
+        let mut found = vec![0; count];
+        for index in first / config.block_tokens..count {
+            found[index] = below(table[index], blocks, || format!("block of sequence {sequence}"))?;
         }
-        Ok(Sequence { rows: range, table_positions, blocks })
+        match self.tree {
+            Some((mask, width)) => grow_branches(mask, width, range.clone(), trunk, checked),
+            None => check_slots(range.clone(), rows, table, config)?,
+        }
+        checked.sequences.push(Sequence { rows: range, table_positions, blocks: found });
+        Ok(())
     }
 }
 
-/// Rows of a chain stand at rising positions, each in the slot that the block table gives its position.
-fn check_chain(
-    range: std::ops::Range<usize>,
-    context: usize,
-    blocks: &[usize],
-    block_tokens: usize,
-    rows: &[Row],
-) -> Result<()> {
-    for (index, row) in range.enumerate() {
-        let (found, expected) = (rows[row].position, context + index);
-        Error::unless(found == expected, || format!("position of row {row} is {found}, expected {expected}"))?;
-        let slot = blocks[expected / block_tokens] * block_tokens + expected % block_tokens;
-        let found = rows[row].slot;
-        Error::unless(found == slot, || format!("slot of row {row} is {found}, but its block table leads to {slot}"))?;
+/// The slot that a block table gives a position; negative where it gives none.
+fn table_slot(table: &[i32], position: usize, config: &AttentionConfig) -> i64 {
+    let block = table.get(position / config.block_tokens).copied().unwrap_or(-1);
+    i64::from(block) * config.block_tokens as i64 + (position % config.block_tokens) as i64
+}
+
+/// Rows of a chain stand at rising positions, and each sees all before it: the whole chain is trunk.
+fn check_chain(start: usize, rows: &[Row]) -> Result<usize> {
+    for (index, row) in rows.iter().enumerate() {
+        let (found, expected) = (row.position, rows[0].position + index);
+        Error::unless(found == expected, || {
+            format!("position of row {} is {found}, expected {expected}", start + index)
+        })?;
+    }
+    Ok(rows.len())
+}
+
+/// Rows of a chain lie where the block table will lead later steps.
+fn check_slots(range: Range<usize>, rows: &[Row], table: &[i32], config: &AttentionConfig) -> Result<()> {
+    for (index, row) in range.zip(rows) {
+        let (found, expected) = (row.slot, table_slot(table, row.position, config));
+        Error::unless(found as i64 == expected, || {
+            format!("slot of row {index} is {found}, but its block table leads to {expected}")
+        })?;
     }
     Ok(())
 }
 
-/// Turns the mask of one sequence into lists of slots by depth.
-fn branches(
-    mask: &[bool],
-    width: usize,
-    range: std::ops::Range<usize>,
-    context: usize,
-    rows: &mut [Row],
-) -> Result<()> {
-    Error::unless(range.len() <= width, || {
-        format!("`tree_mask` is {width} wide, expected at least {}, the rows of a sequence", range.len())
-    })?;
-    for row in range.clone() {
-        let visible = &mask[row * width..][..width];
-        let ancestors = (0..width).filter(|&other| visible[other]);
-        let mut branch = Vec::new();
-        for (depth, other) in ancestors.enumerate() {
-            let ancestor = range.start + other;
-            let fits = ancestor <= row && rows[ancestor].position == context + depth;
-            Error::unless(fits, || format!("row {row} sees new row {other}, which is not at depth {depth} before it"))?;
-            branch.push(rows[ancestor].slot);
-        }
-        let (found, expected) = (branch.len(), (rows[row].position + 1).saturating_sub(context));
-        let ends_in_itself = branch.last() == Some(&rows[row].slot);
-        Error::unless(found == expected && ends_in_itself, || {
-            format!("row {row} sees {found} new rows, expected {expected}, itself last")
-        })?;
-        rows[row].branch = branch;
+/// No two rows write one slot. Slots usually rise, which proves it at once.
+fn check_slots_differ(slots: &[i32]) -> Result<()> {
+    if slots.is_sorted_by(|before, after| before < after) {
+        return Ok(());
     }
-    Ok(())
-}
-
-/// Positions that the rotary table covers; without one, what block tables can address.
-fn position_limit(config: &AttentionConfig, cos_sin: Option<&CosSin>) -> usize {
-    match cos_sin {
-        Some(cos_sin) if config.rotary_dim > 0 => cos_sin.positions,
-        _ => i32::MAX as usize,
+    let mut sorted = slots.to_vec();
+    sorted.sort_unstable();
+    match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(Error::new(format!("slot {} is written by two rows", pair[0]))),
+        None => Ok(()),
     }
 }
 

@@ -1,41 +1,224 @@
-//! Lanes as an AVX register.
+//! Vectors as AVX registers, with fused multiply-add.
 
-use std::arch::x86_64::{__m256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_storeu_ps};
+use std::arch::x86_64::*;
 
-use super::{LANES, Lanes};
+use super::{Bytes, Job, LANES, Lanes};
 
+/// Proof that the processor has AVX2, FMA and F16C; made by [`detect`](Self::detect) alone.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx2(__m256);
+pub(crate) struct Avx2(());
+
+impl Avx2 {
+    pub(crate) fn detect() -> Option<Self> {
+        let found =
+            is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c");
+        found.then_some(Self(()))
+    }
+}
 
 impl Lanes for Avx2 {
-    #[inline(always)]
-    unsafe fn splat(value: f32) -> Self {
-        // SAFETY: the caller runs where AVX2 is, as `Lanes` asks.
-        Self(unsafe { _mm256_set1_ps(value) })
+    type Vector = __m256;
+
+    fn run<J: Job>(self, job: J) -> J::Output {
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn compiled<J: Job>(lanes: Avx2, job: J) -> J::Output {
+            job.run(lanes)
+        }
+        // SAFETY: `self` exists only where `detect` has found them.
+        unsafe { compiled(self, job) }
     }
 
     #[inline(always)]
-    unsafe fn load(values: &[f32]) -> Self {
-        debug_assert!(values.len() >= LANES);
-        // SAFETY: the caller passes at least eight numbers and runs where AVX2 is, as `Lanes` asks.
-        Self(unsafe { _mm256_loadu_ps(values.as_ptr()) })
+    fn splat(self, number: f32) -> __m256 {
+        // SAFETY: `self` proves that the processor has the instruction; so in every method below.
+        unsafe { _mm256_set1_ps(number) }
     }
 
     #[inline(always)]
-    unsafe fn store(self, values: &mut [f32]) {
-        debug_assert!(values.len() >= LANES);
-        // SAFETY: the caller passes at least eight places and runs where AVX2 is, as `Lanes` asks.
-        unsafe { _mm256_storeu_ps(values.as_mut_ptr(), self.0) }
+    fn load(self, numbers: &[f32; LANES]) -> __m256 {
+        // SAFETY: `self` proves the instruction, and the array has the eight numbers that it reads.
+        unsafe { _mm256_loadu_ps(numbers.as_ptr()) }
     }
 
     #[inline(always)]
-    unsafe fn multiply_add(self, a: Self, b: Self) -> Self {
-        // SAFETY: the caller runs where FMA is, as `Lanes` asks.
-        Self(unsafe { _mm256_fmadd_ps(a.0, b.0, self.0) })
+    fn load_f16(self, numbers: &[u8; 2 * LANES]) -> __m256 {
+        // SAFETY: `self` proves the instructions, and the array has the sixteen bytes that they read.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(numbers.as_ptr().cast())) }
     }
 
     #[inline(always)]
-    unsafe fn multiply_add_one(sum: f32, a: f32, b: f32) -> f32 {
-        a.mul_add(b, sum)
+    fn load_u8(self, numbers: &[u8; LANES]) -> __m256 {
+        // SAFETY: `self` proves the instructions, and the array has the eight bytes that they read.
+        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(numbers.as_ptr().cast()))) }
     }
+
+    #[inline(always)]
+    fn load_i8(self, numbers: &[u8; LANES]) -> __m256 {
+        // SAFETY: `self` proves the instructions, and the array has the eight bytes that they read.
+        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(numbers.as_ptr().cast()))) }
+    }
+
+    #[inline(always)]
+    fn from_sums(self, sums: __m256i) -> __m256 {
+        // SAFETY: `self` proves the instruction.
+        unsafe { _mm256_cvtepi32_ps(sums) }
+    }
+
+    #[inline(always)]
+    fn store(self, vector: __m256, places: &mut [f32; LANES]) {
+        // SAFETY: `self` proves the instruction, and the array has the eight places that it writes.
+        unsafe { _mm256_storeu_ps(places.as_mut_ptr(), vector) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves the instruction.
+        unsafe { _mm256_add_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn subtract(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves the instruction.
+        unsafe { _mm256_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn multiply(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves the instruction.
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn divide(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves the instruction.
+        unsafe { _mm256_div_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn absolute(self, a: __m256) -> __m256 {
+        // SAFETY: `self` proves the instructions.
+        unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), a) }
+    }
+
+    #[inline(always)]
+    fn round(self, a: __m256) -> [i8; LANES] {
+        let mut codes = [0; LANES];
+        // SAFETY: `self` proves the instructions, and the array has the eight bytes that the last one writes.
+        unsafe {
+            let integers = _mm256_cvtps_epi32(a);
+            let (low, high) = (_mm256_castsi256_si128(integers), _mm256_extracti128_si256::<1>(integers));
+            let words = _mm_packs_epi32(low, high);
+            _mm_storel_epi64(codes.as_mut_ptr().cast(), _mm_packs_epi16(words, words));
+        }
+        codes
+    }
+
+    #[inline(always)]
+    fn multiply_add(self, a: __m256, b: __m256, sum: __m256) -> __m256 {
+        // SAFETY: `self` proves the instruction.
+        unsafe { _mm256_fmadd_ps(a, b, sum) }
+    }
+
+    #[inline(always)]
+    fn smaller(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves the instruction.
+        unsafe { _mm256_min_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn larger(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: `self` proves the instruction.
+        unsafe { _mm256_max_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn zero_below(self, bound: __m256, x: __m256, vector: __m256) -> __m256 {
+        // SAFETY: `self` proves the instructions.
+        unsafe { _mm256_andnot_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(x, bound), vector) }
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(self, number: &T) {
+        // SAFETY: every x86-64 processor has the instruction, and it reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(number).cast()) }
+    }
+
+    #[inline(always)]
+    fn power_of_two(self, low_bits: __m256) -> __m256 {
+        // SAFETY: `self` proves the instructions.
+        unsafe {
+            let exponent = _mm256_slli_epi32::<23>(_mm256_castps_si256(low_bits));
+            _mm256_castsi256_ps(_mm256_add_epi32(exponent, _mm256_set1_epi32(127 << 23)))
+        }
+    }
+}
+
+impl Bytes for Avx2 {
+    type Sums = __m256i;
+
+    /// Unsigned codes times signed values, in 16 bits: eight products of at most 2 * 15 * 128 do not overflow, so one
+    /// widening serves 32 values.
+    #[inline(always)]
+    fn dots4<const ROWS: usize>(self, codes: &[u8; 128], rows: [&[i8; 32]; ROWS]) -> [__m256i; ROWS] {
+        // SAFETY: `self` proves the instructions; every read is inside the arrays that the loops cut.
+        unsafe {
+            let low_half = _mm256_set1_epi8(15);
+            let mut sums = [_mm256_setzero_si256(); ROWS];
+            for (vector, codes) in codes.as_chunks::<32>().0.iter().enumerate() {
+                let codes = _mm256_loadu_si256(codes.as_ptr().cast());
+                let low = _mm256_and_si256(codes, low_half);
+                let high = _mm256_and_si256(_mm256_srli_epi16::<4>(codes), low_half);
+                for (sum, row) in sums.iter_mut().zip(rows) {
+                    let (values, _) = row.as_chunks::<4>();
+                    let (first, second) = (broadcast(&values[2 * vector]), broadcast(&values[2 * vector + 1]));
+                    *sum = _mm256_add_epi16(*sum, _mm256_maddubs_epi16(low, first));
+                    *sum = _mm256_add_epi16(*sum, _mm256_maddubs_epi16(high, second));
+                }
+            }
+            sums.map(|sum| _mm256_madd_epi16(sum, _mm256_set1_epi16(1)))
+        }
+    }
+
+    /// The sign of a code goes over to the value; two products of at most 128 * 127 fit into 16 bits, four do not.
+    #[inline(always)]
+    fn dots8<const ROWS: usize>(self, codes: &[u8; 128], rows: [&[i8; 16]; ROWS]) -> [__m256i; ROWS] {
+        // SAFETY: `self` proves the instructions; every read is inside the arrays that the loops cut.
+        unsafe {
+            let ones = _mm256_set1_epi16(1);
+            let mut sums = [_mm256_setzero_si256(); ROWS];
+            for (vector, codes) in codes.as_chunks::<32>().0.iter().enumerate() {
+                let codes = _mm256_loadu_si256(codes.as_ptr().cast());
+                let sizes = _mm256_abs_epi8(codes);
+                for (sum, row) in sums.iter_mut().zip(rows) {
+                    let (values, _) = row.as_chunks::<4>();
+                    let signed = _mm256_sign_epi8(broadcast(&values[vector]), codes);
+                    let pairs = _mm256_maddubs_epi16(sizes, signed);
+                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, ones));
+                }
+            }
+            sums
+        }
+    }
+
+    #[inline(always)]
+    fn add_sums(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: `self` proves the instruction.
+        unsafe { _mm256_add_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    fn offset_sums(self, sums: __m256i, offset: i32) -> __m256i {
+        // SAFETY: `self` proves the instructions.
+        unsafe { _mm256_add_epi32(sums, _mm256_set1_epi32(offset)) }
+    }
+}
+
+/// Four bytes, eight times.
+///
+/// # Safety
+/// The processor has AVX.
+#[inline(always)]
+unsafe fn broadcast(values: &[i8; 4]) -> __m256i {
+    // SAFETY: the caller keeps the promise above.
+    unsafe { _mm256_set1_epi32(i32::from_le_bytes(values.map(|value| value as u8))) }
 }

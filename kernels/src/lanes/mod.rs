@@ -1,30 +1,97 @@
-//! Eight f32 at a time: the few operations that kernels are written in, once for all paths.
+//! Eight f32 at a time: the few operations that kernels are written in, once for all dispatch paths.
+//!
+//! A path is a token whose existence proves that the processor has its instructions, so kernels need no `unsafe` of
+//! their own. Inner loops are [`Job`]s: [`Lanes::run`] compiles each into a function of its own that is built for the
+//! path's instructions, and everything in a job is `#[inline(always)]` to end up there.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+mod bytes;
 mod portable;
 
-#[cfg(target_arch = "x86_64")]
-pub(crate) use avx2::Avx2;
-pub(crate) use portable::Portable;
+pub(crate) use bytes::Bytes;
 
-/// Numbers in one [`Lanes`].
+use crate::simd::Simd;
+
+/// Numbers in a vector.
 pub(crate) const LANES: usize = 8;
 
-/// Eight f32. Every operation works lane by lane, so a number's bits do not depend on its lane.
-///
-/// # Safety
-/// The methods of an implementation may only be called where the processor has its instructions, inside a function
-/// compiled for them.
-pub(crate) trait Lanes: Copy {
+/// A dispatch path. Every operation works lane by lane, so a number's bits do not depend on its lane.
+pub(crate) trait Lanes: Copy + Bytes {
+    /// Eight f32.
+    type Vector: Copy;
+
+    /// Does a job with the path's instructions.
+    fn run<J: Job>(self, job: J) -> J::Output;
     /// Eight times the same number.
-    unsafe fn splat(value: f32) -> Self;
-    /// The first eight numbers of a slice that has as many.
-    unsafe fn load(values: &[f32]) -> Self;
-    /// Writes to the first eight places of a slice that has as many.
-    unsafe fn store(self, values: &mut [f32]);
-    /// `self + a * b`, rounded as the path rounds: once with FMA, twice without.
-    unsafe fn multiply_add(self, a: Self, b: Self) -> Self;
-    /// [`multiply_add`](Self::multiply_add) of single numbers, with the very same bits.
-    unsafe fn multiply_add_one(sum: f32, a: f32, b: f32) -> f32;
+    fn splat(self, number: f32) -> Self::Vector;
+    /// The eight numbers.
+    fn load(self, numbers: &[f32; LANES]) -> Self::Vector;
+    /// Eight f16, little-endian.
+    fn load_f16(self, numbers: &[u8; 2 * LANES]) -> Self::Vector;
+    /// Eight unsigned bytes.
+    fn load_u8(self, numbers: &[u8; LANES]) -> Self::Vector;
+    /// Eight signed bytes.
+    fn load_i8(self, numbers: &[u8; LANES]) -> Self::Vector;
+    /// Eight integers that f32 can hold.
+    fn from_sums(self, sums: Self::Sums) -> Self::Vector;
+    /// Writes the vector to eight places.
+    fn store(self, vector: Self::Vector, places: &mut [f32; LANES]);
+    /// `a + b`
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a - b`
+    fn subtract(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a * b`
+    fn multiply(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a / b`
+    fn divide(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// Without the sign.
+    fn absolute(self, a: Self::Vector) -> Self::Vector;
+    /// The nearest integers, ties to even; arbitrary for what is not between -128 and 127.
+    fn round(self, a: Self::Vector) -> [i8; LANES];
+    /// `a * b + sum`, rounded as the path rounds: once with FMA, twice without.
+    fn multiply_add(self, a: Self::Vector, b: Self::Vector, sum: Self::Vector) -> Self::Vector;
+    /// `a` where it is smaller than `b`, else `b`; so `b` where either is NaN.
+    fn smaller(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a` where it is larger than `b`, else `b`; so `b` where either is NaN.
+    fn larger(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// 0 where `x` is smaller than `bound`, else `vector`.
+    fn zero_below(self, bound: Self::Vector, x: Self::Vector, vector: Self::Vector) -> Self::Vector;
+    /// Asks the processor to bring the cache line of a number that will soon be read; changes nothing else.
+    fn prefetch<T>(self, number: &T);
+    /// `2^n` of integers from -126 to 127 that stand in the low bits of each number's mantissa.
+    fn power_of_two(self, low_bits: Self::Vector) -> Self::Vector;
+}
+
+/// An inner loop, compiled once for every path.
+pub(crate) trait Job {
+    type Output;
+
+    /// Does the work; `#[inline(always)]` in every implementation, and called by [`Lanes::run`] alone.
+    fn run<L: Lanes>(self, lanes: L) -> Self::Output;
+}
+
+/// Code around inner loops that names its path.
+pub(crate) trait Program {
+    type Output;
+
+    /// Runs on a path.
+    fn run<L: Lanes>(self, lanes: L) -> Self::Output;
+}
+
+/// Whether the processor has what the AVX2 path needs.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn has_avx2() -> bool {
+    avx2::Avx2::detect().is_some()
+}
+
+/// Runs `program` on the path of `simd`.
+pub(crate) fn dispatch<P: Program>(simd: Simd, program: P) -> P::Output {
+    match simd {
+        Simd::Portable => program.run(portable::Portable),
+        #[cfg(target_arch = "x86_64")]
+        Simd::Avx2 => program.run(avx2::Avx2::detect().expect("AVX2 is chosen only where it is available")),
+        #[cfg(not(target_arch = "x86_64"))]
+        Simd::Avx2 => panic!("AVX2 is chosen only where it is available"),
+    }
 }

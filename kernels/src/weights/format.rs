@@ -47,8 +47,7 @@ impl RecordLayout {
 
 impl WeightFormat {
     /// Every format.
-    pub const ALL: [Self; 7] =
-        [Self::F32, Self::Q4, Self::Q4Minimum, Self::Q4K, Self::Q8, Self::Q8Minimum, Self::Q8K];
+    pub const ALL: [Self; 7] = [Self::F32, Self::Q4, Self::Q4Minimum, Self::Q4K, Self::Q8, Self::Q8Minimum, Self::Q8K];
 
     /// The name in a graph.
     pub fn name(self) -> &'static str {

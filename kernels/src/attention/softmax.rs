@@ -1,0 +1,50 @@
+//! Scores of one query in one chunk become weights.
+
+use std::ops::Range;
+
+use super::CHUNK;
+use super::partial::State;
+use crate::exp::exp;
+use crate::lanes::{Job, LANES, Lanes};
+
+/// Turns scores into `exp(score - largest)`; zero where the query does not see.
+///
+/// Sums run by position mod 8 and are added in order, and a position that is not seen adds exactly zero, so neither its
+/// lane nor the tile matters.
+pub(super) struct Soften<'a> {
+    pub(super) scores: &'a mut [f32; CHUNK],
+    /// Positions that the query sees, counted from the chunk's first; not empty.
+    pub(super) seen: Range<usize>,
+}
+
+impl Job for Soften<'_> {
+    type Output = State;
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) -> State {
+        let start = self.seen.start / LANES * LANES;
+        let scores = &mut self.scores[start..self.seen.end.next_multiple_of(LANES)];
+        scores[..self.seen.start - start].fill(f32::NEG_INFINITY);
+        scores[self.seen.end - start..].fill(f32::NEG_INFINITY);
+        let (scores, _) = scores.as_chunks_mut::<LANES>();
+        let mut largest = lanes.splat(f32::NEG_INFINITY);
+        for scores in scores.iter() {
+            largest = lanes.larger(largest, lanes.load(scores));
+        }
+        let largest = numbers(lanes, largest).into_iter().fold(f32::NEG_INFINITY, f32::max);
+        let mut sums = lanes.splat(0.0);
+        for scores in scores {
+            let weights = exp(lanes, lanes.subtract(lanes.load(scores), lanes.splat(largest)));
+            sums = lanes.add(sums, weights);
+            lanes.store(weights, scores);
+        }
+        State { largest, sum: numbers(lanes, sums).into_iter().sum() }
+    }
+}
+
+#[inline(always)]
+fn numbers<L: Lanes>(lanes: L, vector: L::Vector) -> [f32; LANES] {
+    let mut numbers = [0.0; LANES];
+    lanes.store(vector, &mut numbers);
+    numbers
+}
