@@ -4,6 +4,7 @@
 //! threads run and wherever its data lies. Each kernel's module says which order of operations makes it so.
 
 mod weights;
+mod matmul;
 mod attention;
 mod rotary;
 mod exp;
@@ -14,6 +15,7 @@ mod error;
 
 pub use attention::{Attention, AttentionConfig, CheckedRows, Columns, LayerPages, PagedRows, append, attend};
 pub use error::{Error, Result};
+pub use matmul::{MatMul, RmsNorm, matmul};
 pub use parallel::{Parallel, Serial, Threads};
 pub use rotary::CosSin;
 pub use simd::Simd;

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Bytes, Job, LANES, Lanes};
+use super::{Job, LANES, Lanes};
 
 /// Proof that the processor has AVX2, FMA and F16C; made by [`detect`](Self::detect) alone.
 #[derive(Clone, Copy)]
@@ -38,6 +38,12 @@ impl Lanes for Avx2 {
     fn load(self, numbers: &[f32; LANES]) -> __m256 {
         // SAFETY: `self` proves the instruction, and the array has the eight numbers that it reads.
         unsafe { _mm256_loadu_ps(numbers.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn load_f32(self, numbers: &[u8; 4 * LANES]) -> __m256 {
+        // SAFETY: `self` proves the instruction, and the array has the bytes that it reads.
+        unsafe { _mm256_loadu_ps(numbers.as_ptr().cast()) }
     }
 
     #[inline(always)]
@@ -138,9 +144,9 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    fn prefetch<T>(self, number: &T) {
+    fn prefetch<T>(self, number: *const T) {
         // SAFETY: every x86-64 processor has the instruction, and it reads nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(number).cast()) }
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(number.cast()) }
     }
 
     #[inline(always)]
@@ -151,74 +157,4 @@ impl Lanes for Avx2 {
             _mm256_castsi256_ps(_mm256_add_epi32(exponent, _mm256_set1_epi32(127 << 23)))
         }
     }
-}
-
-impl Bytes for Avx2 {
-    type Sums = __m256i;
-
-    /// Unsigned codes times signed values, in 16 bits: eight products of at most 2 * 15 * 128 do not overflow, so one
-    /// widening serves 32 values.
-    #[inline(always)]
-    fn dots4<const ROWS: usize>(self, codes: &[u8; 128], rows: [&[i8; 32]; ROWS]) -> [__m256i; ROWS] {
-        // SAFETY: `self` proves the instructions; every read is inside the arrays that the loops cut.
-        unsafe {
-            let low_half = _mm256_set1_epi8(15);
-            let mut sums = [_mm256_setzero_si256(); ROWS];
-            for (vector, codes) in codes.as_chunks::<32>().0.iter().enumerate() {
-                let codes = _mm256_loadu_si256(codes.as_ptr().cast());
-                let low = _mm256_and_si256(codes, low_half);
-                let high = _mm256_and_si256(_mm256_srli_epi16::<4>(codes), low_half);
-                for (sum, row) in sums.iter_mut().zip(rows) {
-                    let (values, _) = row.as_chunks::<4>();
-                    let (first, second) = (broadcast(&values[2 * vector]), broadcast(&values[2 * vector + 1]));
-                    *sum = _mm256_add_epi16(*sum, _mm256_maddubs_epi16(low, first));
-                    *sum = _mm256_add_epi16(*sum, _mm256_maddubs_epi16(high, second));
-                }
-            }
-            sums.map(|sum| _mm256_madd_epi16(sum, _mm256_set1_epi16(1)))
-        }
-    }
-
-    /// The sign of a code goes over to the value; two products of at most 128 * 127 fit into 16 bits, four do not.
-    #[inline(always)]
-    fn dots8<const ROWS: usize>(self, codes: &[u8; 128], rows: [&[i8; 16]; ROWS]) -> [__m256i; ROWS] {
-        // SAFETY: `self` proves the instructions; every read is inside the arrays that the loops cut.
-        unsafe {
-            let ones = _mm256_set1_epi16(1);
-            let mut sums = [_mm256_setzero_si256(); ROWS];
-            for (vector, codes) in codes.as_chunks::<32>().0.iter().enumerate() {
-                let codes = _mm256_loadu_si256(codes.as_ptr().cast());
-                let sizes = _mm256_abs_epi8(codes);
-                for (sum, row) in sums.iter_mut().zip(rows) {
-                    let (values, _) = row.as_chunks::<4>();
-                    let signed = _mm256_sign_epi8(broadcast(&values[vector]), codes);
-                    let pairs = _mm256_maddubs_epi16(sizes, signed);
-                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, ones));
-                }
-            }
-            sums
-        }
-    }
-
-    #[inline(always)]
-    fn add_sums(self, a: __m256i, b: __m256i) -> __m256i {
-        // SAFETY: `self` proves the instruction.
-        unsafe { _mm256_add_epi32(a, b) }
-    }
-
-    #[inline(always)]
-    fn offset_sums(self, sums: __m256i, offset: i32) -> __m256i {
-        // SAFETY: `self` proves the instructions.
-        unsafe { _mm256_add_epi32(sums, _mm256_set1_epi32(offset)) }
-    }
-}
-
-/// Four bytes, eight times.
-///
-/// # Safety
-/// The processor has AVX.
-#[inline(always)]
-unsafe fn broadcast(values: &[i8; 4]) -> __m256i {
-    // SAFETY: the caller keeps the promise above.
-    unsafe { _mm256_set1_epi32(i32::from_le_bytes(values.map(|value| value as u8))) }
 }

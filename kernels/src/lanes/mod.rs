@@ -6,10 +6,12 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx2_bytes;
 mod bytes;
 mod portable;
 
-pub(crate) use bytes::Bytes;
+pub(crate) use bytes::{Bytes, Dots};
 
 use crate::simd::Simd;
 
@@ -27,6 +29,8 @@ pub(crate) trait Lanes: Copy + Bytes {
     fn splat(self, number: f32) -> Self::Vector;
     /// The eight numbers.
     fn load(self, numbers: &[f32; LANES]) -> Self::Vector;
+    /// Eight f32, little-endian.
+    fn load_f32(self, numbers: &[u8; 4 * LANES]) -> Self::Vector;
     /// Eight f16, little-endian.
     fn load_f16(self, numbers: &[u8; 2 * LANES]) -> Self::Vector;
     /// Eight unsigned bytes.
@@ -58,7 +62,7 @@ pub(crate) trait Lanes: Copy + Bytes {
     /// 0 where `x` is smaller than `bound`, else `vector`.
     fn zero_below(self, bound: Self::Vector, x: Self::Vector, vector: Self::Vector) -> Self::Vector;
     /// Asks the processor to bring the cache line of a number that will soon be read; changes nothing else.
-    fn prefetch<T>(self, number: &T);
+    fn prefetch<T>(self, number: *const T);
     /// `2^n` of integers from -126 to 127 that stand in the low bits of each number's mantissa.
     fn power_of_two(self, low_bits: Self::Vector) -> Self::Vector;
 }

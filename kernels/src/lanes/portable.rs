@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use super::{Bytes, Job, LANES, Lanes};
+use super::{Bytes, Dots, Job, LANES, Lanes};
 
 /// The path that every processor has.
 #[derive(Clone, Copy)]
@@ -24,6 +24,12 @@ impl Lanes for Portable {
     #[inline(always)]
     fn load(self, numbers: &[f32; LANES]) -> Self::Vector {
         *numbers
+    }
+
+    #[inline(always)]
+    fn load_f32(self, numbers: &[u8; 4 * LANES]) -> Self::Vector {
+        let (numbers, _) = numbers.as_chunks::<4>();
+        std::array::from_fn(|lane| f32::from_le_bytes(numbers[lane]))
     }
 
     #[inline(always)]
@@ -106,7 +112,7 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    fn prefetch<T>(self, _: &T) {}
+    fn prefetch<T>(self, _: *const T) {}
 
     #[inline(always)]
     fn power_of_two(self, low_bits: Self::Vector) -> Self::Vector {
@@ -118,42 +124,60 @@ impl Bytes for Portable {
     type Sums = [i32; LANES];
 
     #[inline(always)]
-    fn dots4<const ROWS: usize>(self, codes: &[u8; 128], rows: [&[i8; 32]; ROWS]) -> [[i32; LANES]; ROWS] {
-        rows.map(|row| {
-            // Eight products of at most 15 * 128 fit into 16 bits.
-            let mut sums = [0_i16; 32];
-            for (codes, values) in codes.as_chunks::<32>().0.iter().zip(row.as_chunks::<8>().0) {
-                for index in 0..32 {
-                    let (low, high) = (i16::from(codes[index] & 15), i16::from(codes[index] >> 4));
-                    sums[index] += low * i16::from(values[index % 4]) + high * i16::from(values[4 + index % 4]);
+    fn dots4<const ROWS: usize, const PANELS: usize>(
+        self,
+        codes: [&[u8; 128]; PANELS],
+        rows: [&[i8; 32]; ROWS],
+    ) -> Dots<[i32; LANES], ROWS, PANELS> {
+        codes.map(|codes| {
+            rows.map(|row| {
+                // Eight products of at most 15 * 127 fit into 16 bits.
+                let mut sums = [0_i16; 32];
+                for (codes, values) in codes.as_chunks::<32>().0.iter().zip(row.as_chunks::<8>().0) {
+                    for index in 0..32 {
+                        let (low, high) = (i16::from(codes[index] & 15), i16::from(codes[index] >> 4));
+                        sums[index] += low * i16::from(values[index % 4]) + high * i16::from(values[4 + index % 4]);
+                    }
                 }
-            }
-            std::array::from_fn(|column| (0..4).map(|part| i32::from(sums[4 * column + part])).sum())
+                std::array::from_fn(|column| (0..4).map(|part| i32::from(sums[4 * column + part])).sum())
+            })
         })
     }
 
     #[inline(always)]
-    fn dots8<const ROWS: usize>(self, codes: &[u8; 128], rows: [&[i8; 16]; ROWS]) -> [[i32; LANES]; ROWS] {
-        rows.map(|row| {
-            let mut sums = [0_i32; 32];
-            for (codes, values) in codes.as_chunks::<32>().0.iter().zip(row.as_chunks::<4>().0) {
-                for index in 0..32 {
-                    sums[index] += i32::from(codes[index] as i8) * i32::from(values[index % 4]);
-                }
-            }
-            std::array::from_fn(|column| (0..4).map(|part| sums[4 * column + part]).sum())
-        })
+    fn dots8<const ROWS: usize, const PANELS: usize>(
+        self,
+        codes: [&[u8; 128]; PANELS],
+        rows: [&[i8; 16]; ROWS],
+    ) -> Dots<[i32; LANES], ROWS, PANELS> {
+        codes.map(|codes| rows.map(|row| products8(codes, row)))
     }
 
     #[inline(always)]
-    fn add_sums(self, a: [i32; LANES], b: [i32; LANES]) -> [i32; LANES] {
-        std::array::from_fn(|lane| a[lane] + b[lane])
+    fn dots8_of_32<const ROWS: usize, const PANELS: usize>(
+        self,
+        codes: [&[u8; 256]; PANELS],
+        rows: [&[i8; 32]; ROWS],
+    ) -> Dots<[i32; LANES], ROWS, PANELS> {
+        codes.map(|codes| rows.map(|row| products8(codes, row)))
     }
 
     #[inline(always)]
     fn offset_sums(self, sums: [i32; LANES], offset: i32) -> [i32; LANES] {
         sums.map(|sum| sum + offset)
     }
+}
+
+/// Products of codes of 8 bits, four values with each vector of 32 codes.
+#[inline(always)]
+fn products8(codes: &[u8], values: &[i8]) -> [i32; LANES] {
+    let mut sums = [0_i32; 32];
+    for (codes, values) in codes.as_chunks::<32>().0.iter().zip(values.as_chunks::<4>().0) {
+        for index in 0..32 {
+            sums[index] += i32::from(codes[index] as i8) * i32::from(values[index % 4]);
+        }
+    }
+    std::array::from_fn(|column| (0..4).map(|part| sums[4 * column + part]).sum())
 }
 
 #[inline(always)]
