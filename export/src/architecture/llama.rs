@@ -246,6 +246,6 @@ fn attention_attributes(config: &DecoderConfig, layer: usize) -> [(&'static str,
         ("interleaved", Int(0)),
         ("window", count(config.sliding_window.unwrap_or(0))),
         ("softcap", Float(0.0)),
-        ("kind", Text("self")),
+        ("kind", Text("self".to_owned())),
     ]
 }

@@ -24,11 +24,9 @@ pub enum Attribute {
     /// `FLOAT`
     Float(f32),
     /// `STRING`
-    Text(&'static str),
+    Text(String),
     /// `INTS`
     Ints(Vec<i64>),
-    /// `STRINGS`
-    Texts(Vec<&'static str>),
 }
 
 /// Element types of graph inputs and outputs, with the numbers of `onnx.TensorProto.DataType`.
@@ -179,14 +177,10 @@ fn value_info(name: &str, element: ElementType, axes: impl Iterator<Item = proto
 
 fn attribute(name: &str, value: &Attribute) -> proto::NodeAttribute {
     let base = proto::NodeAttribute { name: name.to_owned(), ..Default::default() };
-    let bytes = |text: &&str| text.as_bytes().to_vec();
     match value {
         Attribute::Float(value) => proto::NodeAttribute { f: Some(*value), kind: 1, ..base },
         Attribute::Int(value) => proto::NodeAttribute { i: Some(*value), kind: 2, ..base },
-        Attribute::Text(value) => proto::NodeAttribute { s: Some(bytes(value)), kind: 3, ..base },
+        Attribute::Text(value) => proto::NodeAttribute { s: Some(value.clone().into_bytes()), kind: 3, ..base },
         Attribute::Ints(values) => proto::NodeAttribute { ints: values.clone(), kind: 7, ..base },
-        Attribute::Texts(values) => {
-            proto::NodeAttribute { strings: values.iter().map(bytes).collect(), kind: 8, ..base }
-        }
     }
 }

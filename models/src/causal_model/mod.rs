@@ -14,7 +14,7 @@ use veridraft_kernels::Simd;
 use self::batch_tensors::BatchTensors;
 use self::kv_pages::{BLOCK_TOKENS, KvPages};
 pub use self::metadata::{FORMAT_VERSION, Metadata};
-use crate::operators::{DOMAIN, PagedAttention};
+use crate::operators::{DOMAIN, Embedding, MatMul, PagedAttention};
 use crate::runtime::Runtime;
 use crate::{Batch, CacheSpec, Error, LanguageModel, Limits, Logits, Result};
 
@@ -129,8 +129,10 @@ fn open_session(
     pages: &Arc<KvPages>,
     config: CausalModelConfig,
 ) -> ort::Result<Session> {
-    let operator = PagedAttention { pages: pages.clone(), simd: config.simd };
-    let domain = ort::operator::OperatorDomain::new(DOMAIN)?.add(operator)?;
+    let domain = ort::operator::OperatorDomain::new(DOMAIN)?
+        .add(PagedAttention { pages: pages.clone(), simd: config.simd })?
+        .add(MatMul { simd: config.simd })?
+        .add(Embedding)?;
     let _creating = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
     let session = Session::builder(runtime.environment())?
         .with_intra_threads(config.threads)?

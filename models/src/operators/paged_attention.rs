@@ -16,14 +16,13 @@
 //! Attributes: `version`, `layer`, `heads`, `kv_heads`, `head_dim`, `scale`, `rotary_dim` (0 = none), `interleaved`,
 //! `window` (0 = all), `softcap` (0 = none), `kind` ("self" or "cross").
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
 use ort::value::TensorElementType::{Bool, Float32, Int32};
-use ort::value::{PrimitiveTensorElementType, ValueRef};
 use veridraft_kernels::{Attention, AttentionConfig, Columns, CosSin, LayerPages, PagedRows, Simd, append, attend};
 
+use super::node::{Attributes, Axed, Inputs, guarded, write_output};
 use super::parallel::OrtThreads;
 use crate::causal_model::kv_pages::{BLOCK_TOKENS, KvPages};
 
@@ -61,8 +60,8 @@ impl Operator for PagedAttention {
     }
 
     fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<Self::Kernel<'attr>> {
-        let attributes = Attributes { context };
-        let (layer, config) = attributes.read().map_err(|reason| attributes.error(&reason))?;
+        let attributes = Attributes::new(context);
+        let (layer, config) = layer_and_config(&attributes).map_err(|reason| attributes.error(&reason))?;
         self.pages.announce(layer, &config).map_err(|reason| attributes.error(&reason))?;
         Ok(PagedAttentionKernel { layer, config, pages: self.pages.clone(), simd: self.simd })
     }
@@ -72,11 +71,7 @@ impl Kernel for PagedAttentionKernel {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
         let inputs = Inputs::new(context)?;
         let mut pages = self.pages.layer(self.layer).ok_or_else(|| ort::Error::new("the KV pool has no pages yet"))?;
-        // A panic must not unwind into ONNX Runtime, which would end the process without a word.
-        let run = AssertUnwindSafe(|| self.run(context, &inputs, &mut pages));
-        let outcome =
-            catch_unwind(run).unwrap_or_else(|_| Err("this is a bug in veridraft: a kernel panicked".to_owned()));
-        outcome.map_err(|reason| ort::Error::new(format!("PagedAttention, layer {}: {reason}", self.layer)))
+        guarded(|| format!("PagedAttention, layer {}", self.layer), || self.run(context, &inputs, &mut pages))
     }
 }
 
@@ -110,14 +105,10 @@ impl PagedAttentionKernel {
         let rows = rows.check(config, self.pages.blocks(), cos_sin.as_ref()).map_err(|error| error.to_string())?;
         let columns = |offset| Columns { data: qkv, stride, offset };
         append(config, pages, &rows, columns(query_columns), columns(query_columns + kv_columns), cos_sin.as_ref());
-        let shape = [qkv_shape[0] as i64, query_columns as i64];
-        let output = context.output(0, shape).map_err(|error| error.to_string())?;
-        let mut output = output.ok_or("the output is not wanted")?;
-        let (_, output) = output.try_extract_tensor_mut::<f32>().map_err(|error| error.to_string())?;
-        let threads = OrtThreads(context);
         let attention = Attention { config, pages, rows: &rows, queries: columns(0), cos_sin };
-        attend(self.simd, attention, output, &threads);
-        Ok(())
+        write_output(context, [qkv_shape[0], query_columns], |output| {
+            attend(self.simd, attention, output, &OrtThreads(context));
+        })
     }
 }
 
@@ -131,91 +122,28 @@ impl PagedAttentionKernel {
     }
 }
 
-/// Reads a node's attributes and refuses what this version cannot do.
-struct Attributes<'a, 'attr> {
-    context: &'a KernelContext<'attr>,
-}
-
-impl Attributes<'_, '_> {
-    fn read(&self) -> Result<(usize, AttentionConfig), String> {
-        self.expect("version", VERSION)?;
-        self.expect("interleaved", 0)?;
-        let kind: String = self.context.get("kind").ok_or("attribute `kind` is missing")?;
-        if kind != "self" {
-            return Err(format!("attribute `kind` is \"{kind}\", expected \"self\""));
-        }
-        let softcap: f32 = self.context.get("softcap").ok_or("attribute `softcap` is missing")?;
-        if softcap != 0.0 {
-            return Err(format!("attribute `softcap` is {softcap}, expected 0"));
-        }
-        self.refuse_unused_inputs()?;
-        let window = self.count("window")?;
-        let config = AttentionConfig {
-            heads: self.count("heads")?,
-            kv_heads: self.count("kv_heads")?,
-            head_dim: self.count("head_dim")?,
-            scale: self.context.get("scale").ok_or("attribute `scale` is missing")?,
-            rotary_dim: self.count("rotary_dim")?,
-            window: (window > 0).then_some(window),
-            block_tokens: BLOCK_TOKENS,
-        };
-        config.check().map_err(|error| error.to_string())?;
-        Ok((self.count("layer")?, config))
+fn layer_and_config(attributes: &Attributes) -> Result<(usize, AttentionConfig), String> {
+    attributes.expect("version", VERSION)?;
+    attributes.expect("interleaved", 0)?;
+    let kind = attributes.text("kind")?;
+    if kind != "self" {
+        return Err(format!("attribute `kind` is \"{kind}\", expected \"self\""));
     }
-
-    /// Position bias and q/k norm stand in the schema for models to come.
-    fn refuse_unused_inputs(&self) -> Result<(), String> {
-        let inputs = self.context.inputs().map_err(|error| error.to_string())?;
-        let unused = inputs.iter().zip(0..).skip(7).find(|(input, _)| !input.name().is_empty());
-        match unused {
-            Some((input, index)) => Err(format!("input {index}, `{}`, is not supported yet", input.name())),
-            None => Ok(()),
-        }
+    let softcap = attributes.number("softcap")?;
+    if softcap != 0.0 {
+        return Err(format!("attribute `softcap` is {softcap}, expected 0"));
     }
-
-    fn expect(&self, name: &str, expected: i64) -> Result<(), String> {
-        match self.context.get::<i64>(name) {
-            Some(found) if found == expected => Ok(()),
-            Some(found) => Err(format!("attribute `{name}` is {found}, expected {expected}")),
-            None => Err(format!("attribute `{name}` is missing, expected {expected}")),
-        }
-    }
-
-    fn count(&self, name: &str) -> Result<usize, String> {
-        let found: i64 = self.context.get(name).ok_or_else(|| format!("attribute `{name}` is missing"))?;
-        usize::try_from(found).map_err(|_| format!("attribute `{name}` is {found}, expected 0 or more"))
-    }
-
-    fn error(&self, reason: &str) -> ort::Error {
-        let node = self.context.node_name().unwrap_or_default();
-        ort::Error::new(format!("node `{node}`: {reason}"))
-    }
-}
-
-/// Axes and values of a tensor.
-type Axed<'a, T> = (Vec<usize>, &'a [T]);
-
-/// The tensors of one call.
-struct Inputs<'a> {
-    values: Vec<Option<ValueRef<'a>>>,
-}
-
-impl<'a> Inputs<'a> {
-    fn new(context: &'a ComputeContext) -> ort::Result<Self> {
-        let count = context.num_inputs()?;
-        Ok(Self { values: (0..count).map(|index| context.input(index)).collect::<ort::Result<_>>()? })
-    }
-
-    /// Axes and values of an input that must be there.
-    fn required<T: PrimitiveTensorElementType>(&self, index: usize) -> Result<Axed<'_, T>, String> {
-        self.optional(index)?.ok_or_else(|| format!("input {index} is missing"))
-    }
-
-    /// Axes and values of an input that may be left out.
-    fn optional<T: PrimitiveTensorElementType>(&self, index: usize) -> Result<Option<Axed<'_, T>>, String> {
-        let Some(Some(value)) = self.values.get(index) else { return Ok(None) };
-        let (shape, values) = value.try_extract_tensor::<T>().map_err(|error| format!("input {index}: {error}"))?;
-        let axes = shape.iter().map(|&axis| usize::try_from(axis).unwrap_or(0)).collect();
-        Ok(Some((axes, values)))
-    }
+    attributes.refuse_inputs_from(7)?;
+    let window = attributes.count("window")?;
+    let config = AttentionConfig {
+        heads: attributes.count("heads")?,
+        kv_heads: attributes.count("kv_heads")?,
+        head_dim: attributes.count("head_dim")?,
+        scale: attributes.number("scale")?,
+        rotary_dim: attributes.count("rotary_dim")?,
+        window: (window > 0).then_some(window),
+        block_tokens: BLOCK_TOKENS,
+    };
+    config.check().map_err(|error| error.to_string())?;
+    Ok((attributes.count("layer")?, config))
 }
