@@ -7,6 +7,7 @@ mod tensor_type;
 mod tensors;
 #[cfg(test)]
 mod tests;
+mod unpack;
 mod value;
 #[cfg(test)]
 pub(crate) mod writer;

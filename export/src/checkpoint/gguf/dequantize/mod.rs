@@ -8,10 +8,11 @@ mod blocks_of_32;
 #[cfg(test)]
 mod tests;
 
-use half::{bf16, f16};
+use half::bf16;
 use rayon::prelude::*;
 
 use super::TensorType;
+use super::unpack::f16_at;
 
 /// Values that one task converts: large enough to hide its start, small enough to share a tensor among threads.
 const TASK_VALUES: usize = 64 * 1024;
@@ -36,7 +37,7 @@ type BlockFunction = fn(&[u8], &mut [f32]);
 fn block_function(tensor_type: TensorType) -> BlockFunction {
     match tensor_type {
         TensorType::F32 => |block, values| values[0] = f32::from_le_bytes([block[0], block[1], block[2], block[3]]),
-        TensorType::F16 => |block, values| values[0] = f16_at(block, 0),
+        TensorType::F16 => |block, values| values[0] = f32_at(block, 0),
         TensorType::BF16 => |block, values| values[0] = bf16::from_le_bytes([block[0], block[1]]).to_f32(),
         TensorType::Q4_0 => blocks_of_32::q4_0,
         TensorType::Q4_1 => blocks_of_32::q4_1,
@@ -49,7 +50,7 @@ fn block_function(tensor_type: TensorType) -> BlockFunction {
     }
 }
 
-/// The 16-bit float at `offset`.
-fn f16_at(block: &[u8], offset: usize) -> f32 {
-    f16::from_le_bytes([block[offset], block[offset + 1]]).to_f32()
+/// The 16-bit float at `offset`, widened.
+fn f32_at(block: &[u8], offset: usize) -> f32 {
+    f16_at(block, offset).to_f32()
 }

@@ -1,5 +1,7 @@
 //! Dequantisation gives the bits that the `gguf` Python package gives; `tests/fixtures/make_gguf.py` asked it.
 
+use half::f16;
+
 use super::*;
 
 const FIXTURE: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/gguf_blocks.bin"));
