@@ -63,9 +63,17 @@ impl WeightFormat {
     }
 
     /// Bytes of a panel whose rows have `k` weights.
+    ///
+    /// # Panics
+    /// When they are more than a `usize` can count.
     pub fn panel_bytes(self, k: usize) -> usize {
+        self.checked_panel_bytes(k).expect("a panel fits in memory")
+    }
+
+    /// [`Self::panel_bytes`] of a `k` that nobody has checked.
+    pub(crate) fn checked_panel_bytes(self, k: usize) -> Option<usize> {
         let record = self.record();
-        k.div_ceil(record.values) * record.bytes()
+        k.div_ceil(record.values).checked_mul(record.bytes())
     }
 
     /// Panels of a matrix of `n` rows.

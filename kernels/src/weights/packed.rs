@@ -127,9 +127,13 @@ pub struct PackedWeights<'a> {
 impl<'a> PackedWeights<'a> {
     /// A matrix of `n` rows of `k` weights in `bytes`, panel after panel.
     pub fn new(format: WeightFormat, n: usize, k: usize, bytes: &'a [u8]) -> Result<Self> {
-        let expected = format.panels(n).checked_mul(format.panel_bytes(k));
+        let expected = format.checked_panel_bytes(k).and_then(|panel| panel.checked_mul(format.panels(n)));
         Error::unless(k > 0 && n > 0 && expected == Some(bytes.len()), || {
-            let expected = expected.map_or_else(|| "fewer weights".to_owned(), |bytes| bytes.to_string());
+            let expected = match expected {
+                Some(bytes) if bytes > 0 => bytes.to_string(),
+                Some(_) => "at least one weight".to_owned(),
+                None => "fewer weights".to_owned(),
+            };
             format!("`{format}` weights [{n}, {k}] have {} bytes, expected {expected}", bytes.len())
         })?;
         Ok(Self { format, k, n, bytes })
