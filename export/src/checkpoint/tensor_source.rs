@@ -1,6 +1,9 @@
 //! Weights by name, whatever file they come from.
 
+use std::ops::Range;
 use std::path::Path;
+
+use veridraft_kernels::{WeightFormat, WeightRow};
 
 use crate::Result;
 
@@ -17,6 +20,29 @@ pub trait TensorSource {
     /// The shape of a tensor; `None` when there is none of that name.
     fn shape(&self, name: &str) -> Option<Vec<usize>>;
 
+    /// The format of a tensor's own codes, that of the rows that [`Self::read_rows`] gives; `None` when there is no
+    /// tensor of that name.
+    fn format(&self, name: &str) -> Option<WeightFormat>;
+
     /// The values of a tensor as f32, in the order that the Hugging Face checkpoint has.
     fn read_f32(&self, name: &str) -> Result<Vec<f32>>;
+
+    /// Rows of a tensor `[out, in]` in the checkpoint's own codes, in the order that the Hugging Face checkpoint has.
+    /// Nothing but these rows is read, so that a large tensor can be taken in pieces.
+    fn read_rows(&self, name: &str, rows: Range<usize>) -> Result<Vec<WeightRow>>;
+}
+
+/// Refuses `rows` that the tensor `name` of this shape does not have. The error is a reason without the file's name.
+pub(super) fn check_rows(name: &str, shape: &[usize], rows: &Range<usize>) -> Result<(), String> {
+    let &[out, columns] = shape else {
+        return Err(format!("tensor `{name}` has shape {shape:?}, expected rows and columns"));
+    };
+    if columns == 0 {
+        return Err(format!("tensor `{name}` has shape {shape:?}, expected sizes of at least 1"));
+    }
+    let Range { start, end } = *rows;
+    if start > end || end > out {
+        return Err(format!("tensor `{name}` has {out} rows, expected rows {start} to {end}"));
+    }
+    Ok(())
 }

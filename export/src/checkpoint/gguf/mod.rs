@@ -1,8 +1,10 @@
 //! GGUF files: opened, checked, and read by key and by tensor name.
 
+mod codes;
 mod cursor;
 mod dequantize;
 mod reader;
+mod row_order;
 mod tensor_type;
 mod tensors;
 #[cfg(test)]
@@ -13,6 +15,8 @@ mod value;
 pub(crate) mod writer;
 
 use std::path::Path;
+
+use veridraft_kernels::WeightRow;
 
 pub use dequantize::dequantize;
 pub use tensor_type::TensorType;
@@ -118,6 +122,20 @@ impl GgufFile {
         let mut values = vec![0.0; shape.iter().product()];
         dequantize(*tensor_type, self.file.part(place), &mut values);
         Some(values)
+    }
+
+    /// How a tensor is stored; `None` when there is none of that name.
+    pub fn tensor_type(&self, name: &str) -> Option<TensorType> {
+        self.header.tensors.get(name).map(|info| info.tensor_type)
+    }
+
+    /// The codes of one row of a tensor, as the file counts rows; `None` when there is no such tensor or row.
+    pub fn tensor_row(&self, name: &str, row: usize) -> Option<WeightRow> {
+        let TensorInfo { tensor_type, shape, place } = self.header.tensors.get(name)?;
+        let columns = *shape.last()?;
+        let row_bytes = columns / tensor_type.block_values() * tensor_type.block_bytes();
+        let bytes = self.file.part(place).chunks_exact(row_bytes).nth(row)?;
+        Some(codes::weight_row(*tensor_type, bytes))
     }
 
     fn array<T>(

@@ -1,10 +1,16 @@
 //! A GGUF file's tensors under their Hugging Face names and in their Hugging Face order.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::GgufFile;
+use rayon::prelude::*;
+use veridraft_kernels::{WeightFormat, WeightRow};
+
+use super::row_order::RowOrder;
+use super::{GgufFile, TensorType};
+use crate::checkpoint::tensor_source::check_rows;
 use crate::checkpoint::{DecoderConfig, TensorSource};
 use crate::{Error, Result};
 
@@ -46,16 +52,6 @@ struct Entry {
     row_order: RowOrder,
 }
 
-/// How a tensor's rows stand in the file.
-#[derive(Clone, Copy)]
-enum RowOrder {
-    /// As in the Hugging Face checkpoint.
-    Same,
-    /// Within each of `heads`, row `2 * j + i` of the file is row `i * half + j` of the checkpoint, where `half` is
-    /// half a head: files of architecture `llama` turn neighbours by the rotary angle, not values half a head apart.
-    PairsInterleaved { heads: usize },
-}
-
 impl GgufTensors {
     /// Maps the names; a tensor that the LLaMA family does not have is an error, as leaving it out would change the
     /// model.
@@ -87,19 +83,46 @@ impl TensorSource for GgufTensors {
         self.file.tensor_shape(&self.entries.get(name)?.name_in_file).map(<[usize]>::to_vec)
     }
 
+    fn format(&self, name: &str) -> Option<WeightFormat> {
+        self.file.tensor_type(&self.entries.get(name)?.name_in_file).map(TensorType::weight_format)
+    }
+
     fn read_f32(&self, name: &str) -> Result<Vec<f32>> {
-        let missing = || self.file.error(format!("tensor `{name}` is missing"));
-        let Entry { name_in_file, row_order } = self.entries.get(name).ok_or_else(missing)?;
-        let values = self.file.tensor_f32(name_in_file).ok_or_else(missing)?;
-        let shape = self.file.tensor_shape(name_in_file).ok_or_else(missing)?;
-        match *row_order {
-            RowOrder::Same => Ok(values),
-            RowOrder::PairsInterleaved { heads } => separate_pairs(&values, shape[0], heads).ok_or_else(|| {
-                let rows = shape[0];
-                let reason = format!("tensor `{name_in_file}` has {rows} rows, expected {heads} heads of even size");
-                Error::Checkpoint { path: self.path().to_owned(), reason }
-            }),
+        let (entry, shape) = self.find(name)?;
+        let values = self.file.tensor_f32(&entry.name_in_file).ok_or_else(|| self.missing(name))?;
+        if let RowOrder::Same = entry.row_order {
+            return Ok(values);
         }
+        let (rows, place) = (shape[0], self.place_in_file(entry, shape[0])?);
+        let columns = values.len() / rows;
+        Ok((0..rows).flat_map(|row| &values[place(row) * columns..][..columns]).copied().collect())
+    }
+
+    fn read_rows(&self, name: &str, rows: Range<usize>) -> Result<Vec<WeightRow>> {
+        let (entry, shape) = self.find(name)?;
+        check_rows(name, shape, &rows).map_err(|reason| self.file.error(reason))?;
+        let place = self.place_in_file(entry, shape[0])?;
+        let row = |row| self.file.tensor_row(&entry.name_in_file, place(row)).ok_or_else(|| self.missing(name));
+        rows.into_par_iter().map(row).collect()
+    }
+}
+
+impl GgufTensors {
+    fn find(&self, name: &str) -> Result<(&Entry, &[usize])> {
+        let found =
+            self.entries.get(name).and_then(|entry| Some((entry, self.file.tensor_shape(&entry.name_in_file)?)));
+        found.ok_or_else(|| self.missing(name))
+    }
+
+    fn place_in_file(&self, entry: &Entry, rows: usize) -> Result<impl Fn(usize) -> usize + Sync> {
+        entry.row_order.place_in_file(rows).map_err(|expected| {
+            let name = &entry.name_in_file;
+            self.file.error(format!("tensor `{name}` has {rows} rows, expected {expected}"))
+        })
+    }
+
+    fn missing(&self, name: &str) -> Error {
+        self.file.error(format!("tensor `{name}` is missing"))
     }
 }
 
@@ -127,23 +150,6 @@ fn rotated_heads(name: &str, config: &DecoderConfig) -> Option<usize> {
     }
 }
 
-/// Undoes [`RowOrder::PairsInterleaved`]; `None` when the rows are not `heads` heads of even size.
-fn separate_pairs(values: &[f32], rows: usize, heads: usize) -> Option<Vec<f32>> {
-    let half = rows / heads / 2;
-    if half * heads * 2 != rows {
-        return None;
-    }
-    let columns = values.len() / rows;
-    let row = |head: usize, i: usize, j: usize| &values[((head * half + j) * 2 + i) * columns..][..columns];
-    let mut separated = Vec::with_capacity(values.len());
-    for head in 0..heads {
-        for i in 0..2 {
-            (0..half).for_each(|j| separated.extend_from_slice(row(head, i, j)));
-        }
-    }
-    Some(separated)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,13 +164,5 @@ mod tests {
         check("blk.0.attn_output.bias", None);
         check("blk.0.ffn_gate_exps.weight", None);
         check("blk.x.attn_q.weight", None);
-    }
-
-    #[test]
-    fn interleaved_pairs_are_separated_within_each_head() {
-        // Two heads of four rows with one column; a row's value is its place in the checkpoint.
-        let in_file = [0.0, 2.0, 1.0, 3.0, 4.0, 6.0, 5.0, 7.0];
-        assert_eq!(separate_pairs(&in_file, 8, 2).unwrap(), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
-        assert_eq!(separate_pairs(&in_file, 8, 3), None);
     }
 }

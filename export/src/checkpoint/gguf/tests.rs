@@ -46,6 +46,56 @@ fn rows_of_q_and_k_stand_as_in_the_hugging_face_checkpoint() {
 }
 
 #[test]
+fn rows_taken_in_pieces_are_the_rows_of_the_whole() {
+    let checkpoint = Checkpoint::open(Path::new(TINY_LLAMA)).unwrap();
+    let tensors = &checkpoint.tensors;
+    let mut matrices = 0;
+    for name in tensors.names() {
+        let Some([out, columns]) = tensors.shape(name).and_then(|shape| <[usize; 2]>::try_from(shape).ok()) else {
+            continue;
+        };
+        let whole = tensors.read_f32(name).unwrap();
+        for rows in [0..out, 0..1, 1..3, out - 1..out, 2..2] {
+            let found = tensors.read_rows(name, rows.clone()).unwrap();
+            assert!(found.iter().all(|row| Some(row.format()) == tensors.format(name)));
+            let found: Vec<f32> = found.iter().flat_map(|row| row.dequantize()).collect();
+            assert_eq!(found, whole[rows.start * columns..rows.end * columns], "{name} {rows:?}");
+        }
+        matrices += 1;
+    }
+    assert_eq!(matrices, 8);
+    assert_eq!(tensors.format("absent"), None);
+}
+
+#[test]
+fn rows_that_a_tensor_does_not_have_are_refused() {
+    let checkpoint = Checkpoint::open(Path::new(TINY_LLAMA)).unwrap();
+    let refused = |name: &str, rows: std::ops::Range<usize>, expected: &str| {
+        let error = checkpoint.tensors.read_rows(name, rows).unwrap_err();
+        assert_eq!(error.to_string(), format!("`{TINY_LLAMA}`: tensor {expected}"));
+    };
+    let k = "model.layers.0.self_attn.k_proj.weight";
+    refused(k, 10..17, &format!("`{k}` has 16 rows, expected rows 10 to 17"));
+    refused(k, 17..17, &format!("`{k}` has 16 rows, expected rows 17 to 17"));
+    #[expect(clippy::reversed_empty_ranges, reason = "what a wrong caller would ask for")]
+    refused(k, 3..2, &format!("`{k}` has 16 rows, expected rows 3 to 2"));
+    refused("model.norm.weight", 0..1, "`model.norm.weight` has shape [32], expected rows and columns");
+    refused("absent", 0..1, "`absent` is missing");
+}
+
+#[test]
+fn heads_of_uneven_size_are_refused() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), GgufWriter::tiny_llama().halves("blk.0.attn_k.weight", &[15, 32]).bytes()).unwrap();
+    let checkpoint = Checkpoint::open(file.path()).unwrap();
+    let k = "model.layers.0.self_attn.k_proj.weight";
+    let expected = "`: tensor `blk.0.attn_k.weight` has 15 rows, expected 1 heads of even size";
+    for error in [checkpoint.tensors.read_f32(k).unwrap_err(), checkpoint.tensors.read_rows(k, 0..1).unwrap_err()] {
+        assert!(error.to_string().ends_with(expected), "{error}");
+    }
+}
+
+#[test]
 fn rows_of_qwen_files_stay_where_they_are() {
     let numbers: Vec<f32> = (0..32 * 32).map(|number| number as f32).collect();
     let mut writer = GgufWriter::tiny_llama()
@@ -225,6 +275,7 @@ fn read_everything(bytes: &[u8]) {
         let values: usize = checkpoint.tensors.shape(name).unwrap().iter().product();
         assert!(values * 18 <= bytes.len() * 32, "`{name}` has {values} values in a file of {} bytes", bytes.len());
         let _ = checkpoint.tensors.read_f32(name);
+        let _ = checkpoint.tensors.read_rows(name, 0..2);
     }
     let _ = checkpoint.companion_files();
 }

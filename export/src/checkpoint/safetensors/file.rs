@@ -7,8 +7,10 @@ use std::path::Path;
 use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
 use serde_json::Value;
+use veridraft_kernels::WeightRow;
 
 use crate::checkpoint::gguf::{TensorType, dequantize};
+use crate::checkpoint::tensor_source::check_rows;
 use crate::mapped_file::MappedFile;
 use crate::{Error, Result};
 
@@ -42,16 +44,41 @@ impl SafetensorsFile {
     }
 
     pub(super) fn read_f32(&self, name: &str) -> Result<Vec<f32>> {
-        let fail = Error::checkpoint(self.file.path());
-        let tensor = self.tensors.get(name).ok_or_else(|| fail(format!("tensor `{name}` is missing")))?;
+        let tensor = self.tensor(name)?;
+        self.floats(name, tensor, tensor.place.clone())
+    }
+
+    pub(super) fn read_rows(&self, name: &str, rows: Range<usize>) -> Result<Vec<WeightRow>> {
+        let tensor = self.tensor(name)?;
+        check_rows(name, &tensor.shape, &rows).map_err(Error::checkpoint(self.file.path()))?;
+        let (out, columns) = (tensor.shape[0], tensor.shape[1]);
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let row_bytes = tensor.place.len() / out;
+        let byte = |row: usize| tensor.place.start + row * row_bytes;
+        let values = self.floats(name, tensor, byte(rows.start)..byte(rows.end))?;
+        Ok(values.chunks_exact(columns).map(|row| WeightRow::F32(row.to_vec())).collect())
+    }
+
+    fn tensor(&self, name: &str) -> Result<&Tensor> {
+        let missing = || Error::checkpoint(self.file.path())(format!("tensor `{name}` is missing"));
+        self.tensors.get(name).ok_or_else(missing)
+    }
+
+    /// The values in `place`, a part of the tensor.
+    fn floats(&self, name: &str, tensor: &Tensor, place: Range<usize>) -> Result<Vec<f32>> {
         let element = match tensor.element {
             Dtype::F32 => TensorType::F32,
             Dtype::F16 => TensorType::F16,
             Dtype::BF16 => TensorType::BF16,
-            other => return Err(fail(format!("tensor `{name}` has type `{other}`, expected one of F32, F16, BF16"))),
+            other => {
+                let reason = format!("tensor `{name}` has type `{other}`, expected one of F32, F16, BF16");
+                return Err(Error::checkpoint(self.file.path())(reason));
+            }
         };
-        let mut values = vec![0.0; tensor.place.len() / element.block_bytes()];
-        dequantize(element, self.file.part(&tensor.place), &mut values);
+        let mut values = vec![0.0; place.len() / element.block_bytes()];
+        dequantize(element, self.file.part(&place), &mut values);
         Ok(values)
     }
 }

@@ -7,9 +7,11 @@ mod tests;
 pub(crate) mod writer;
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use veridraft_kernels::{WeightFormat, WeightRow};
 
 use super::TensorSource;
 use crate::{Error, Result};
@@ -91,10 +93,23 @@ impl TensorSource for SafetensorsSource {
         self.files[*self.places.get(name)?].shape(name).map(<[usize]>::to_vec)
     }
 
+    fn format(&self, name: &str) -> Option<WeightFormat> {
+        self.places.get(name).map(|_| WeightFormat::F32)
+    }
+
     fn read_f32(&self, name: &str) -> Result<Vec<f32>> {
-        match self.places.get(name) {
-            Some(&number) => self.files[number].read_f32(name),
-            None => Err(Error::checkpoint(&self.path)(format!("tensor `{name}` is missing"))),
-        }
+        self.file_of(name)?.read_f32(name)
+    }
+
+    fn read_rows(&self, name: &str, rows: Range<usize>) -> Result<Vec<WeightRow>> {
+        self.file_of(name)?.read_rows(name, rows)
+    }
+}
+
+impl SafetensorsSource {
+    fn file_of(&self, name: &str) -> Result<&SafetensorsFile> {
+        let number = self.places.get(name);
+        let missing = || Error::checkpoint(&self.path)(format!("tensor `{name}` is missing"));
+        number.map(|&number| &self.files[number]).ok_or_else(missing)
     }
 }

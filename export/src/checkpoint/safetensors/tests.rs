@@ -46,6 +46,31 @@ fn sixteen_bit_floats_become_f32() {
 }
 
 #[test]
+fn rows_are_floats_whatever_the_type() {
+    let data = [1.5, -3.0, 0.25, 8.0].map(|value| bf16::from_f32(value).to_le_bytes()).concat();
+    let header = r#"{"a":{"dtype":"BF16","shape":[2,2],"data_offsets":[0,8]}}"#;
+    let folder = folder(&[("model.safetensors", &with_header(header, &data))]);
+    let source = SafetensorsSource::open(folder.path()).unwrap();
+    assert_eq!(source.format("a"), Some(WeightFormat::F32));
+    assert_eq!(source.format("b"), None);
+    let row = |weights: [f32; 2]| WeightRow::F32(weights.to_vec());
+    assert_eq!(source.read_rows("a", 0..2).unwrap(), [row([1.5, -3.0]), row([0.25, 8.0])]);
+    assert_eq!(source.read_rows("a", 1..2).unwrap(), [row([0.25, 8.0])]);
+    assert_eq!(source.read_rows("a", 2..2).unwrap(), []);
+    let error = source.read_rows("a", 1..3).unwrap_err().to_string();
+    assert!(error.ends_with("`: tensor `a` has 2 rows, expected rows 1 to 3"), "{error}");
+}
+
+#[test]
+fn rows_of_no_columns_are_refused() {
+    let folder = folder(&[("model.safetensors", &safetensors(&[("a", &[2, 0], &[]), ("b", &[0, 2], &[])]))]);
+    let source = SafetensorsSource::open(folder.path()).unwrap();
+    let error = source.read_rows("a", 0..2).unwrap_err().to_string();
+    assert!(error.ends_with("`: tensor `a` has shape [2, 0], expected sizes of at least 1"), "{error}");
+    assert_eq!(source.read_rows("b", 0..0).unwrap(), []);
+}
+
+#[test]
 fn shards_are_found_through_the_index() {
     let (first, second) = (safetensors(&[("a", &[1], &[1.0])]), safetensors(&[("b", &[1], &[2.0])]));
     let index = json!({ "metadata": {}, "weight_map": { "a": "1.safetensors", "b": "2.safetensors" } }).to_string();
@@ -140,6 +165,7 @@ fn read_everything(bytes: &[u8]) {
         if let Ok(values) = source.read_f32(name) {
             assert!(values.len() * 2 <= bytes.len());
         }
+        let _ = source.read_rows(name, 0..2);
     }
 }
 

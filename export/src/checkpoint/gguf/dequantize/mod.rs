@@ -8,6 +8,9 @@ mod blocks_of_32;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(super) use tests::fixture_blocks;
+
 use half::bf16;
 use rayon::prelude::*;
 
@@ -23,12 +26,17 @@ pub fn dequantize(tensor_type: TensorType, bytes: &[u8], values: &mut [f32]) {
     assert_eq!(values.len() % block_values, 0, "values are whole blocks");
     assert_eq!(bytes.len(), values.len() / block_values * block_bytes, "bytes and values are as many blocks");
     let task_bytes = TASK_VALUES / block_values * block_bytes;
+    let tasks = values.par_chunks_mut(TASK_VALUES).zip(bytes.par_chunks(task_bytes));
+    tasks.for_each(|(values, bytes)| dequantize_blocks(tensor_type, bytes, values));
+}
+
+/// [`dequantize`] on the caller's thread, the lengths known to belong together.
+pub(super) fn dequantize_blocks(tensor_type: TensorType, bytes: &[u8], values: &mut [f32]) {
     let convert = block_function(tensor_type);
-    values.par_chunks_mut(TASK_VALUES).zip(bytes.par_chunks(task_bytes)).for_each(|(values, bytes)| {
-        for (values, block) in values.chunks_exact_mut(block_values).zip(bytes.chunks_exact(block_bytes)) {
-            convert(block, values);
-        }
-    });
+    let blocks = bytes.chunks_exact(tensor_type.block_bytes());
+    for (values, block) in values.chunks_exact_mut(tensor_type.block_values()).zip(blocks) {
+        convert(block, values);
+    }
 }
 
 /// Converts one block; the lengths are those of the type.

@@ -12,23 +12,38 @@ fn take<'a>(rest: &mut &'a [u8], length: usize) -> &'a [u8] {
     taken
 }
 
-#[test]
-fn values_of_every_type_have_the_bits_of_the_gguf_package() {
+/// Blocks of the fixture and the values that the `gguf` package gives them.
+pub(in crate::checkpoint::gguf) struct FixtureBlocks {
+    pub(in crate::checkpoint::gguf) tensor_type: TensorType,
+    pub(in crate::checkpoint::gguf) bytes: &'static [u8],
+    pub(in crate::checkpoint::gguf) value_bits: Vec<u32>,
+}
+
+pub(in crate::checkpoint::gguf) fn fixture_blocks() -> Vec<FixtureBlocks> {
     let mut rest = FIXTURE;
-    let mut types = Vec::new();
+    let mut found = Vec::new();
     while !rest.is_empty() {
         let mut number = || u32::from_le_bytes(take(&mut rest, 4).try_into().unwrap());
         let (code, byte_count, value_count) = (number(), number() as usize, number() as usize);
         let tensor_type = TensorType::from_code(code).unwrap();
-        let blocks = take(&mut rest, byte_count);
-        let expected: Vec<u32> = take(&mut rest, 4 * value_count)
+        let bytes = take(&mut rest, byte_count);
+        let value_bits = take(&mut rest, 4 * value_count)
             .chunks(4)
             .map(|bytes| u32::from_le_bytes(bytes.try_into().unwrap()))
             .collect();
-        let mut values = vec![0.0; value_count];
-        dequantize(tensor_type, blocks, &mut values);
+        found.push(FixtureBlocks { tensor_type, bytes, value_bits });
+    }
+    found
+}
+
+#[test]
+fn values_of_every_type_have_the_bits_of_the_gguf_package() {
+    let mut types = Vec::new();
+    for FixtureBlocks { tensor_type, bytes, value_bits } in fixture_blocks() {
+        let mut values = vec![0.0; value_bits.len()];
+        dequantize(tensor_type, bytes, &mut values);
         let bits: Vec<u32> = values.iter().map(|value| value.to_bits()).collect();
-        assert_eq!(bits, expected, "{}", tensor_type.name());
+        assert_eq!(bits, value_bits, "{}", tensor_type.name());
         types.push(tensor_type.name());
     }
     assert_eq!(types, ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"]);
