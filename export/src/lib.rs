@@ -1,7 +1,7 @@
 //! From checkpoints (GGUF files, Hugging Face folders of safetensors) to ONNX model folders.
 //!
 //! Reading order: [`export()`] opens a [`checkpoint`], `architecture` writes its graph through `onnx`, and `tokenizer`
-//! makes the tokenizer's files where the checkpoint has none.
+//! makes the tokenizer's files where the checkpoint has none. [`quantize`] makes panels of weights.
 
 mod architecture;
 pub mod checkpoint;
@@ -9,7 +9,10 @@ mod error;
 mod export;
 mod mapped_file;
 pub mod onnx;
+pub mod quantize;
 mod tokenizer;
+mod weights;
 
 pub use error::{Error, Result};
-pub use export::{ExportConfig, ExportProgress, Weights, export};
+pub use export::{ExportConfig, ExportProgress, export};
+pub use weights::Weights;

@@ -23,6 +23,7 @@ pub use rotary::rotary_table;
 pub use tensor_source::TensorSource;
 
 pub(crate) use companion_files::check_tokenizer;
+pub(crate) use tensor_source::rows_and_columns;
 
 use crate::Result;
 use gguf::{GgufFile, GgufTensors};

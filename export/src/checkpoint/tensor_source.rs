@@ -32,17 +32,20 @@ pub trait TensorSource {
     fn read_rows(&self, name: &str, rows: Range<usize>) -> Result<Vec<WeightRow>>;
 }
 
-/// Refuses `rows` that the tensor `name` of this shape does not have. The error is a reason without the file's name.
-pub(super) fn check_rows(name: &str, shape: &[usize], rows: &Range<usize>) -> Result<(), String> {
-    let &[out, columns] = shape else {
-        return Err(format!("tensor `{name}` has shape {shape:?}, expected rows and columns"));
-    };
-    if columns == 0 {
-        return Err(format!("tensor `{name}` has shape {shape:?}, expected sizes of at least 1"));
+/// Rows and columns of a tensor, at least one of each. The error is a reason without the file's name.
+pub(crate) fn rows_and_columns(name: &str, shape: &[usize]) -> Result<[usize; 2], String> {
+    match *shape {
+        [rows, columns] if rows > 0 && columns > 0 => Ok([rows, columns]),
+        _ => Err(format!("tensor `{name}` has shape {shape:?}, expected rows and columns")),
     }
+}
+
+/// [`rows_and_columns`] of a tensor that has all of `rows`.
+pub(super) fn check_rows(name: &str, shape: &[usize], rows: &Range<usize>) -> Result<[usize; 2], String> {
+    let [count, columns] = rows_and_columns(name, shape)?;
     let Range { start, end } = *rows;
-    if start > end || end > out {
-        return Err(format!("tensor `{name}` has {out} rows, expected rows {start} to {end}"));
+    if start > end || end > count {
+        return Err(format!("tensor `{name}` has {count} rows, expected rows {start} to {end}"));
     }
-    Ok(())
+    Ok([count, columns])
 }

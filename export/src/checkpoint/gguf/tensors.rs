@@ -100,8 +100,8 @@ impl TensorSource for GgufTensors {
 
     fn read_rows(&self, name: &str, rows: Range<usize>) -> Result<Vec<WeightRow>> {
         let (entry, shape) = self.find(name)?;
-        check_rows(name, shape, &rows).map_err(|reason| self.file.error(reason))?;
-        let place = self.place_in_file(entry, shape[0])?;
+        let [row_count, _] = check_rows(name, shape, &rows).map_err(|reason| self.file.error(reason))?;
+        let place = self.place_in_file(entry, row_count)?;
         let row = |row| self.file.tensor_row(&entry.name_in_file, place(row)).ok_or_else(|| self.missing(name));
         rows.into_par_iter().map(row).collect()
     }

@@ -50,12 +50,9 @@ impl SafetensorsFile {
 
     pub(super) fn read_rows(&self, name: &str, rows: Range<usize>) -> Result<Vec<WeightRow>> {
         let tensor = self.tensor(name)?;
-        check_rows(name, &tensor.shape, &rows).map_err(Error::checkpoint(self.file.path()))?;
-        let (out, columns) = (tensor.shape[0], tensor.shape[1]);
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        let row_bytes = tensor.place.len() / out;
+        let [row_count, columns] =
+            check_rows(name, &tensor.shape, &rows).map_err(Error::checkpoint(self.file.path()))?;
+        let row_bytes = tensor.place.len() / row_count;
         let byte = |row: usize| tensor.place.start + row * row_bytes;
         let values = self.floats(name, tensor, byte(rows.start)..byte(rows.end))?;
         Ok(values.chunks_exact(columns).map(|row| WeightRow::F32(row.to_vec())).collect())
