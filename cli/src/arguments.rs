@@ -4,11 +4,11 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use veridraft_export::{MatMulOperators, Weights};
 
 use crate::commands::model::ModelCommand;
 use crate::commands::runtime::RuntimeCommand;
 use crate::draft_spec::DraftSpec;
-use crate::model_store::WeightsChoice;
 
 /// Runs language models exported to ONNX, with exact speculative decoding: the same seed gives the same text, however
 /// it is drafted.
@@ -86,9 +86,9 @@ pub(crate) struct ModelArguments {
     /// A model's name, a model folder, a GGUF file or a Hugging Face folder [default: smollm2-135m]
     #[arg(short, long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
-    /// Format of the weights: auto, f32 (q8 and q4 are not built yet)
-    #[arg(long, value_name = "FORMAT", default_value = "auto")]
-    pub(crate) weights: WeightsChoice,
+    /// Form of the weights: auto (the checkpoint's own codes), f32, q8, q4
+    #[arg(long, value_name = "FORM", default_value = "auto")]
+    pub(crate) weights: Weights,
     /// Threads of a forward pass [default: one a core]
     #[arg(long, value_name = "N", value_parser = parse_threads)]
     pub(crate) threads: Option<NonZeroUsize>,
@@ -152,9 +152,12 @@ pub(crate) struct ExportArguments {
     pub(crate) source: PathBuf,
     /// The model folder to write; must not exist, or be empty
     pub(crate) destination: PathBuf,
-    /// Format of the weights: auto, f32 (q8 and q4 are not built yet)
-    #[arg(long, value_name = "FORMAT", default_value = "auto")]
-    pub(crate) weights: WeightsChoice,
+    /// Form of the weights: auto (the checkpoint's own codes), f32, q8, q4
+    #[arg(long, value_name = "FORM", default_value = "auto")]
+    pub(crate) weights: Weights,
+    /// Operators that multiply: veridraft (exact speculation, for the CPU), or standard (Gemm and MatMulNBits)
+    #[arg(long, value_name = "OPERATORS", default_value = "veridraft")]
+    pub(crate) matmul: MatMulOperators,
 }
 
 /// A count of at least one.

@@ -2,15 +2,52 @@
 
 use std::cell::Cell;
 use std::path::Path;
+use std::str::FromStr;
 
 use crate::checkpoint::Checkpoint;
-use crate::{Error, Result, Weights, architecture};
+use crate::weights::Weights;
+use crate::{Error, Result, architecture};
+
+/// Operators that multiply rows with weights.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MatMulOperators {
+    /// `veridraft.MatMul` over packed weights: row-exact, for the CPU.
+    #[default]
+    Veridraft,
+    /// ONNX Runtime's own `Gemm` and `MatMulNBits`, which other providers have as well; not row-exact when quantised.
+    Standard,
+}
+
+impl MatMulOperators {
+    /// Every set.
+    pub const ALL: [Self; 2] = [Self::Veridraft, Self::Standard];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Veridraft => "veridraft",
+            Self::Standard => "standard",
+        }
+    }
+}
+
+impl FromStr for MatMulOperators {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = || Self::ALL.map(Self::name).join(", ");
+        let found = Self::ALL.into_iter().find(|operators| operators.name() == text);
+        found.ok_or_else(|| format!("operators `{text}`, expected one of {}", known()))
+    }
+}
 
 /// How a checkpoint is exported.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ExportConfig {
-    /// Format of the weights; graphs have 32-bit floats so far, whatever is asked for.
+    /// Form of the weights.
     pub weights: Weights,
+    /// What multiplies them.
+    pub operators: MatMulOperators,
 }
 
 /// How far an export has come.
@@ -33,8 +70,6 @@ pub fn export(
     config: &ExportConfig,
     progress: &dyn Fn(ExportProgress),
 ) -> Result<()> {
-    // Graphs have weights as 32-bit floats alone so far.
-    let ExportConfig { weights: _ } = config;
     let checkpoint = Checkpoint::open(source)?;
     for (name, text) in checkpoint.companion_files()? {
         write(&destination.join(name), text.as_bytes())?;
@@ -47,7 +82,8 @@ pub fn export(
         done.set(done.get() + 1);
         progress(ExportProgress { tensors_done: done.get(), tensors_total });
     };
-    architecture::write_graph(&checkpoint.config, &*checkpoint.tensors, &folder.join("model.onnx"), &written)
+    let path = folder.join("model.onnx");
+    architecture::write_graph(&checkpoint.config, &*checkpoint.tensors, &path, config, &written)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {

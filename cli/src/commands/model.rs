@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use indicatif::HumanBytes;
+use veridraft_export::Weights;
 use veridraft_models::ModelFolder;
 use veridraft_models::cache::cache_directory;
 
 use crate::catalogue::Catalogue;
-use crate::model_store::{
-    self, PulledModel, Source, WeightsChoice, checkpoints_in, folder_bytes, models_in, pulled_models,
-};
+use crate::model_store::{self, PulledModel, Source, checkpoints_in, folder_bytes, models_in, pulled_models};
 use crate::output::line;
 
 /// `veridraft model`
@@ -28,9 +27,9 @@ enum ModelAction {
         /// A name from `model list`, a GGUF file, a Hugging Face folder, or hf:owner/name
         #[arg(value_name = "NAME|URI")]
         source: String,
-        /// Format of the weights: auto, f32 (q8 and q4 are not built yet)
-        #[arg(long, value_name = "FORMAT", default_value = "auto")]
-        weights: WeightsChoice,
+        /// Form of the weights: auto (the checkpoint's own codes), f32, q8, q4
+        #[arg(long, value_name = "FORM", default_value = "auto")]
+        weights: Weights,
     },
     /// List the models in the cache and those that can be pulled by name
     List,
@@ -51,7 +50,7 @@ pub(crate) fn run(command: &ModelCommand) -> anyhow::Result<()> {
     }
 }
 
-fn pull(source: &str, weights: WeightsChoice) -> anyhow::Result<()> {
+fn pull(source: &str, weights: Weights) -> anyhow::Result<()> {
     let model = model_store::resolve(Some(source), weights)?;
     line(format_args!("{}", model.path.display()))?;
     Ok(())

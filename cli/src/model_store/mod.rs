@@ -12,7 +12,6 @@ mod checkpoint;
 mod hub;
 mod listing;
 mod source;
-mod weights;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,7 +23,6 @@ use veridraft_models::cache::{cache_directory, place_once, to_stderr};
 pub(crate) use checkpoint::Checkpoint;
 pub(crate) use listing::{PulledModel, folder_bytes, pulled_models};
 pub(crate) use source::Source;
-pub(crate) use weights::WeightsChoice;
 
 use crate::catalogue::Catalogue;
 use crate::progress::{ExportBar, Spinner};
@@ -42,19 +40,19 @@ pub(crate) struct StoredModel {
 }
 
 /// The folder for a `-m` argument, `None` being the catalogue's default. Downloads and exports what is not there.
-pub(crate) fn resolve(argument: Option<&str>, choice: WeightsChoice) -> anyhow::Result<StoredModel> {
+pub(crate) fn resolve(argument: Option<&str>, weights: Weights) -> anyhow::Result<StoredModel> {
     let cache = cache_directory()?;
     match Source::parse(argument.unwrap_or(&Catalogue::get().default), &models_in(&cache))? {
-        Source::Folder(path) => named_folder(path, choice),
-        Source::Pulled(name) => pulled(&cache, name, choice.resolve()),
+        Source::Folder(path) => named_folder(path, weights),
+        Source::Pulled(name) => pulled(&cache, name, weights),
         Source::Catalogue { name, entry } => {
-            exported(&cache, name, choice.resolve(), || checkpoint::from_catalogue(&cache, name, entry))
+            exported(&cache, name, weights, || checkpoint::from_catalogue(&cache, name, entry))
         }
         Source::Checkpoint(path) => {
             let checkpoint = Checkpoint::local(&path)?;
-            exported(&cache, &checkpoint.name.clone(), choice.resolve(), || Ok(checkpoint))
+            exported(&cache, &checkpoint.name.clone(), weights, || Ok(checkpoint))
         }
-        Source::Hub { owner, model } => from_hub(&cache, &owner, &model, choice),
+        Source::Hub { owner, model } => from_hub(&cache, &owner, &model, weights),
     }
 }
 
@@ -68,10 +66,10 @@ pub(crate) fn checkpoints_in(cache: &Path) -> PathBuf {
     cache.join("checkpoints")
 }
 
-fn named_folder(path: PathBuf, choice: WeightsChoice) -> anyhow::Result<StoredModel> {
-    if let WeightsChoice::Only(weights) = choice {
-        let (path, asked) = (path.display(), weights.name());
-        bail!(UsageError::new(format!("`{path}` is an ONNX model folder; `--weights {asked}` cannot change it")));
+fn named_folder(path: PathBuf, weights: Weights) -> anyhow::Result<StoredModel> {
+    if weights != Weights::Auto {
+        let path = path.display();
+        bail!(UsageError::new(format!("`{path}` is an ONNX model folder; `--weights {weights}` cannot change it")));
     }
     let path = fs::canonicalize(&path).with_context(|| format!("cannot find `{}`", path.display()))?;
     let name = path.file_name().map_or("model".into(), |name| name.to_string_lossy().into_owned());
@@ -110,18 +108,19 @@ fn export(checkpoint: &Checkpoint, folder: &Path, weights: Weights) -> anyhow::R
     let title = format!("exporting {} with weights {}", checkpoint.name, weights.name());
     let bar = ExportBar::start(&title);
     let progress = |progress: veridraft_export::ExportProgress| bar.set(progress.tensors_done, progress.tensors_total);
-    veridraft_export::export(&checkpoint.path, folder, &ExportConfig { weights }, &progress)?;
+    let config = ExportConfig { weights, ..ExportConfig::default() };
+    veridraft_export::export(&checkpoint.path, folder, &config, &progress)?;
     Ok(())
 }
 
 #[cfg(feature = "hub")]
-fn from_hub(cache: &Path, owner: &str, model: &str, choice: WeightsChoice) -> anyhow::Result<StoredModel> {
+fn from_hub(cache: &Path, owner: &str, model: &str, weights: Weights) -> anyhow::Result<StoredModel> {
     let name = format!("{owner}--{model}");
-    exported(cache, &name, choice.resolve(), || hub::download(cache, &name, owner, model))
+    exported(cache, &name, weights, || hub::download(cache, &name, owner, model))
 }
 
 #[cfg(not(feature = "hub"))]
-fn from_hub(_cache: &Path, owner: &str, model: &str, _choice: WeightsChoice) -> anyhow::Result<StoredModel> {
+fn from_hub(_cache: &Path, owner: &str, model: &str, _weights: Weights) -> anyhow::Result<StoredModel> {
     let source = format!("`hf:{owner}/{model}`");
     bail!(UsageError::new(format!("{source} needs the cargo feature `hub`: `cargo install --path cli --features hub`")))
 }

@@ -1,47 +1,52 @@
 //! The LLaMA family: LLaMA, SmolLM2, Mistral, Qwen2.
 //!
 //! Pre-norm transformer with RMSNorm, rotary embedding, grouped-query attention and a SiLU-gated MLP
-//! (Touvron et al. 2023, LLaMA; Ainslie et al. 2023, GQA). Rows of all sequences run as one matrix:
+//! (Touvron et al. 2023, LLaMA; Ainslie et al. 2023, GQA). Rows of all sequences run as one matrix; each box is one
+//! product:
 //!
 //! ```text
-//! input_ids ─ Gather ─┬─ norm ─ qkv ─ PagedAttention ─ o ─ + ─┬─ norm ─ gate, up ─ SiLU, * ─ down ─ + ─ ...
-//!                     └──────────────────────────────────────┘└────────────────────────────────────┘
-//! ... ─ Gather(logit_rows) ─ norm ─ head ─ logits
+//! input_ids ─ embedding ─┬─ [norm, qkv] ─ PagedAttention ─ [o, +] ─┬─ [norm, gate, up, SiLU, *] ─ [down, +] ─ ...
+//!                        └─────────────────────────────────────────┘└────────────────────────────────────┘
+//! ... ─ Gather(logit_rows) ─ [norm, head] ─ logits
 //! ```
 
-use std::cell::RefCell;
-use std::collections::HashSet;
 use std::path::Path;
 
 use veridraft_models::FORMAT_VERSION;
 use veridraft_models::operators::DOMAIN;
 
+use super::products::{Matrix, Product, Products};
+use super::tensors::Tensors;
+use crate::Result;
 use crate::checkpoint::{DecoderConfig, TensorSource, rotary_table};
+use crate::export::ExportConfig;
 use crate::onnx::Attribute::{Float, Int, Text};
 use crate::onnx::{Attribute, ElementType, GraphBuilder, Value};
-use crate::{Error, Result};
 
-/// Writes the graph of `config` with `tensors` as f32 to `path`, calling `written` after each tensor.
+/// Writes the graph of `config` with the weights of `source` to `path`, calling `written` after each tensor.
 pub(crate) fn write_graph(
     config: &DecoderConfig,
-    tensors: &dyn TensorSource,
+    source: &dyn TensorSource,
     path: &Path,
+    export: &ExportConfig,
     written: &dyn Fn(),
 ) -> Result<()> {
     let mut graph = GraphBuilder::create(path)?;
     graph.domain(DOMAIN, 1);
-    describe(&mut graph, config);
-    let mut writer =
-        Writer { inputs: Inputs::declare(&mut graph), graph, config, tensors, written, taken: RefCell::default() };
+    describe(&mut graph, config, export);
+    let tensors = Tensors::new(source, written);
+    let inputs = Inputs::declare(&mut graph);
+    let products = super::products::new(export);
+    let mut writer = Writer { inputs, graph, config, tensors: &tensors, products };
     writer.model()?;
-    writer.check_all_taken()?;
+    tensors.check_all_taken(config)?;
     writer.graph.finish()
 }
 
 /// Tensors that [`write_graph`] writes.
 pub(crate) fn tensor_count(config: &DecoderConfig) -> usize {
-    let layer = if config.attention_bias { 8 } else { 7 };
-    layer * config.layers + 4
+    let layer = if config.attention_bias { 10 } else { 9 };
+    layer * config.layers + if config.tied_embeddings { 3 } else { 4 }
 }
 
 /// The graph's inputs; axes as `veridraft.PagedAttention` documents them.
@@ -69,10 +74,11 @@ impl Inputs {
     }
 }
 
-fn describe(graph: &mut GraphBuilder, config: &DecoderConfig) {
+fn describe(graph: &mut GraphBuilder, config: &DecoderConfig, export: &ExportConfig) {
     graph.metadata("veridraft.format_version", FORMAT_VERSION);
     graph.metadata("veridraft.architecture", &config.architecture);
-    graph.metadata("veridraft.weights", "f32");
+    graph.metadata("veridraft.weights", export.weights.name());
+    graph.metadata("veridraft.matmul", export.operators.name());
     graph.metadata("veridraft.providers", "cpu");
     graph.metadata("veridraft.vocabulary", config.vocabulary);
     graph.metadata("veridraft.context_length", config.context_length);
@@ -84,31 +90,30 @@ struct Writer<'a> {
     graph: GraphBuilder,
     inputs: Inputs,
     config: &'a DecoderConfig,
-    tensors: &'a dyn TensorSource,
-    written: &'a dyn Fn(),
-    /// Tensors that the graph has taken.
-    taken: RefCell<HashSet<String>>,
+    tensors: &'a Tensors<'a>,
+    products: Box<dyn Products>,
 }
 
 impl Writer<'_> {
     fn model(&mut self) -> Result<()> {
         let config = self.config;
-        let embedding = self.tensor("model.embed_tokens.weight", &[config.vocabulary, config.hidden])?;
+        let embedding = Matrix::new("model.embed_tokens.weight", config.vocabulary, config.hidden);
+        let mut hidden =
+            self.products.embedding(&mut self.graph, self.tensors, embedding.clone(), &self.inputs.input_ids)?;
         let table = rotary_table(config);
         let cos_sin = self.graph.constant("cos_sin", &[config.context_length, config.head_dim], &table)?;
-        (self.written)();
-        let mut hidden = self.graph.standard("Gather", "embedding", &[&embedding, &self.inputs.input_ids], &[]);
+        self.tensors.written();
         for layer in 0..config.layers {
             hidden = self.attention(layer, &hidden, &cos_sin)?;
             hidden = self.mlp(layer, &hidden)?;
         }
         let wanted = self.graph.standard("Gather", "wanted", &[&hidden, &self.inputs.logit_rows], &[]);
-        let wanted = self.norm("model.norm.weight", &wanted)?;
         let head = match config.tied_embeddings {
             true => embedding,
-            false => self.tensor("lm_head.weight", &[config.vocabulary, config.hidden])?,
+            false => Matrix::new("lm_head.weight", config.vocabulary, config.hidden),
         };
-        let logits = self.matmul("logits", &wanted, &head, None);
+        let norm = Some(("model.norm.weight".to_owned(), config.rms_eps));
+        let logits = self.product(Product { norm, ..Product::new("logits", &wanted, [head]) })?;
         self.graph.output(&logits, ElementType::F32, "logits", config.vocabulary);
         Ok(())
     }
@@ -116,9 +121,15 @@ impl Writer<'_> {
     fn attention(&mut self, layer: usize, hidden: &Value, cos_sin: &Value) -> Result<Value> {
         let config = self.config;
         let name = |part: &str| format!("model.layers.{layer}.{part}");
-        let normed = self.norm(&name("input_layernorm.weight"), hidden)?;
-        let (weight, bias) = self.qkv(layer)?;
-        let qkv = self.matmul(&name("qkv"), &normed, &weight, bias.as_ref());
+        let columns = config.heads * config.head_dim;
+        let kv_columns = config.kv_heads * config.head_dim;
+        let parts = [("q", columns), ("k", kv_columns), ("v", kv_columns)];
+        let weights =
+            parts.map(|(part, n)| Matrix::new(&name(&format!("self_attn.{part}_proj.weight")), n, config.hidden));
+        let biases = parts.map(|(part, n)| (name(&format!("self_attn.{part}_proj.bias")), n));
+        let biases = if config.attention_bias { biases.to_vec() } else { Vec::new() };
+        let norm = Some((name("input_layernorm.weight"), config.rms_eps));
+        let qkv = self.product(Product { norm, biases, ..Product::new(&name("qkv"), hidden, weights) })?;
         let inputs = &self.inputs;
         let operands = [
             &qkv,
@@ -132,104 +143,24 @@ impl Writer<'_> {
         .map(Some);
         let attributes = attention_attributes(config, layer);
         let attended = self.graph.node((DOMAIN, "PagedAttention"), &name("attention"), &operands, &attributes);
-        let columns = config.heads * config.head_dim;
-        let weight = self.tensor(&name("self_attn.o_proj.weight"), &[config.hidden, columns])?;
-        let projected = self.matmul(&name("o"), &attended, &weight, None);
-        Ok(self.graph.standard("Add", &name("attention_residual"), &[hidden, &projected], &[]))
-    }
-
-    /// The q, k and v projections as one matrix, `[(heads + 2 * kv_heads) * head_dim, hidden]`, and their biases.
-    fn qkv(&mut self, layer: usize) -> Result<(Value, Option<Value>)> {
-        let config = self.config;
-        let kv_columns = config.kv_heads * config.head_dim;
-        let parts = [("q", config.heads * config.head_dim), ("k", kv_columns), ("v", kv_columns)];
-        let columns: usize = parts.iter().map(|(_, columns)| columns).sum();
-        // Without a capacity: until the tensors are read, the sizes are what a file claims.
-        let mut weight = Vec::new();
-        let mut bias = Vec::new();
-        for (part, columns) in parts {
-            let name = format!("model.layers.{layer}.self_attn.{part}_proj");
-            weight.extend(self.read(&format!("{name}.weight"), &[columns, config.hidden])?);
-            if config.attention_bias {
-                bias.extend(self.read(&format!("{name}.bias"), &[columns])?);
-            }
-        }
-        let weight = self.constant(&format!("model.layers.{layer}.qkv.weight"), &[columns, config.hidden], &weight)?;
-        let bias = match config.attention_bias {
-            true => Some(self.constant(&format!("model.layers.{layer}.qkv.bias"), &[columns], &bias)?),
-            false => None,
-        };
-        Ok((weight, bias))
+        let weights = [Matrix::new(&name("self_attn.o_proj.weight"), config.hidden, columns)];
+        self.product(Product { residual: Some(hidden), ..Product::new(&name("o"), &attended, weights) })
     }
 
     fn mlp(&mut self, layer: usize, hidden: &Value) -> Result<Value> {
         let config = self.config;
         let name = |part: &str| format!("model.layers.{layer}.{part}");
-        let normed = self.norm(&name("post_attention_layernorm.weight"), hidden)?;
-        let weight = self.tensor(&name("mlp.gate_proj.weight"), &[config.intermediate, config.hidden])?;
-        let gate = self.matmul(&name("gate"), &normed, &weight, None);
-        let weight = self.tensor(&name("mlp.up_proj.weight"), &[config.intermediate, config.hidden])?;
-        let up = self.matmul(&name("up"), &normed, &weight, None);
-        let sigmoid = self.graph.standard("Sigmoid", &name("gate_sigmoid"), &[&gate], &[]);
-        let silu = self.graph.standard("Mul", &name("gate_silu"), &[&gate, &sigmoid], &[]);
-        let gated = self.graph.standard("Mul", &name("gated"), &[&silu, &up], &[]);
-        let weight = self.tensor(&name("mlp.down_proj.weight"), &[config.hidden, config.intermediate])?;
-        let down = self.matmul(&name("down"), &gated, &weight, None);
-        Ok(self.graph.standard("Add", &name("mlp_residual"), &[hidden, &down], &[]))
+        let weights = ["gate", "up"]
+            .map(|part| Matrix::new(&name(&format!("mlp.{part}_proj.weight")), config.intermediate, config.hidden));
+        let norm = Some((name("post_attention_layernorm.weight"), config.rms_eps));
+        let gated = Product { norm, is_gated: true, ..Product::new(&name("gate_up"), hidden, weights) };
+        let gated = self.product(gated)?;
+        let weights = [Matrix::new(&name("mlp.down_proj.weight"), config.hidden, config.intermediate)];
+        self.product(Product { residual: Some(hidden), ..Product::new(&name("down"), &gated, weights) })
     }
 
-    fn norm(&mut self, weight_name: &str, hidden: &Value) -> Result<Value> {
-        let weight = self.tensor(weight_name, &[self.config.hidden])?;
-        let name = weight_name.trim_end_matches(".weight");
-        let attributes = [("axis", Int(-1)), ("epsilon", Float(self.config.rms_eps)), ("stash_type", Int(1))];
-        Ok(self.graph.standard("SimplifiedLayerNormalization", name, &[hidden, &weight], &attributes))
-    }
-
-    /// `rows * weight^T (+ bias)`. `Gemm` with `transB` takes the checkpoint's `[out, in]` layout as it is, so a tied
-    /// embedding serves as head without a copy.
-    fn matmul(&mut self, name: &str, rows: &Value, weight: &Value, bias: Option<&Value>) -> Value {
-        let operands: Vec<_> = [rows, weight].into_iter().chain(bias).collect();
-        self.graph.standard("Gemm", name, &operands, &[("transB", Int(1))])
-    }
-
-    /// Copies a checkpoint tensor into the graph.
-    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Value> {
-        let values = self.read(name, shape)?;
-        self.constant(name, shape, &values)
-    }
-
-    fn constant(&mut self, name: &str, shape: &[usize], values: &[f32]) -> Result<Value> {
-        let value = self.graph.constant(name, shape, values)?;
-        (self.written)();
-        Ok(value)
-    }
-
-    fn read(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>> {
-        self.taken.borrow_mut().insert(name.to_owned());
-        match self.tensors.shape(name) {
-            Some(found) if found == expected => self.tensors.read_f32(name),
-            Some(found) => Err(self.wrong(format!("tensor `{name}` is {found:?}, expected {expected:?}"))),
-            None => Err(self.wrong(format!("tensor `{name}` is missing, expected {expected:?}"))),
-        }
-    }
-
-    /// Refuses tensors that the graph has no place for: leaving one out would change the model without a word.
-    fn check_all_taken(&self) -> Result<()> {
-        let taken = self.taken.borrow();
-        // Old checkpoints carry what follows from the configuration, and tied ones the same matrix twice.
-        let is_spare = |name: &str| name.ends_with("rotary_emb.inv_freq") || name == "lm_head.weight";
-        let names = self.tensors.names();
-        match names.into_iter().find(|name| !taken.contains(*name) && !is_spare(name)) {
-            Some(name) => Err(self.wrong(format!(
-                "tensor `{name}` has no place in a `{}` of {} layers as the configuration describes it",
-                self.config.architecture, self.config.layers
-            ))),
-            None => Ok(()),
-        }
-    }
-
-    fn wrong(&self, reason: String) -> Error {
-        Error::Checkpoint { path: self.tensors.path().to_owned(), reason }
+    fn product(&mut self, product: Product) -> Result<Value> {
+        self.products.product(&mut self.graph, self.tensors, product)
     }
 }
 

@@ -39,11 +39,14 @@ impl ExternalData {
         Ok(Extent { offset, length: self.length - offset })
     }
 
-    /// Appends bytes.
-    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<Extent> {
+    /// Appends the pieces that `fill` hands over.
+    pub(super) fn append(
+        &mut self,
+        fill: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
+    ) -> Result<Extent> {
         let offset = self.align()?;
-        self.write(bytes)?;
-        Ok(Extent { offset, length: bytes.len() as u64 })
+        fill(&mut |piece| self.write(piece))?;
+        Ok(Extent { offset, length: self.length - offset })
     }
 
     /// Flushes to the disk, so that a full disk is an error here and not a short file later.

@@ -68,7 +68,10 @@ impl GraphBuilder {
 
     /// Declares that nodes of `domain` follow its `version`.
     pub fn domain(&mut self, domain: &str, version: i64) {
-        self.domains.push((domain.to_owned(), version));
+        let declared = (domain.to_owned(), version);
+        if !self.domains.contains(&declared) {
+            self.domains.push(declared);
+        }
     }
 
     /// Adds an entry of `metadata_props`, by which the file describes itself.
@@ -96,10 +99,17 @@ impl GraphBuilder {
         Ok(self.external(name, dims, ElementType::F32, extent))
     }
 
-    /// Writes bytes to the external data file, as an `ElementType::U8` constant of `dims`.
-    pub fn constant_bytes(&mut self, name: &str, dims: &[usize], bytes: &[u8]) -> Result<Value> {
-        assert_eq!(dims.iter().product::<usize>(), bytes.len(), "`{name}` has as many bytes as its axes say");
-        let extent = self.data.append(bytes)?;
+    /// Writes bytes to the external data file piece by piece, as an [`ElementType::U8`] constant of `dims`; `fill` hands
+    /// over each piece.
+    pub fn constant_bytes(
+        &mut self,
+        name: &str,
+        dims: &[usize],
+        fill: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>,
+    ) -> Result<Value> {
+        let extent = self.data.append(fill)?;
+        let expected = dims.iter().product::<usize>() as u64;
+        assert_eq!(extent.length, expected, "`{name}` has as many bytes as its axes say");
         Ok(self.external(name, dims, ElementType::U8, extent))
     }
 

@@ -14,7 +14,7 @@ use veridraft_kernels::Simd;
 use self::batch_tensors::BatchTensors;
 use self::kv_pages::{BLOCK_TOKENS, KvPages};
 pub use self::metadata::{FORMAT_VERSION, Metadata};
-use crate::operators::{DOMAIN, Embedding, MatMul, PagedAttention};
+use crate::operators::{DOMAIN, Embedding, MatMul, PagedAttention, Pool};
 use crate::runtime::Runtime;
 use crate::{Batch, CacheSpec, Error, LanguageModel, Limits, Logits, Result};
 
@@ -28,7 +28,7 @@ static CREATING: Mutex<()> = Mutex::new(());
 /// How a model is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct CausalModelConfig {
-    /// Threads of a forward pass; 0 lets ONNX Runtime take one a core.
+    /// Threads of a forward pass; 0 is one a core.
     pub threads: usize,
     /// Bytes for the KV cache; `None` is one whole context, at most 1 GiB.
     pub kv_memory: Option<u64>,
@@ -47,6 +47,7 @@ pub struct CausalModel {
     path: PathBuf,
     session: Session,
     pages: Arc<KvPages>,
+    pool: Arc<Pool>,
     cache: CacheSpec,
     metadata: Metadata,
 }
@@ -55,14 +56,17 @@ impl CausalModel {
     /// Opens an ONNX file that `veridraft export` wrote.
     pub fn open(runtime: &Runtime, path: &Path, config: CausalModelConfig) -> Result<Self> {
         let pages = Arc::new(KvPages::default());
-        let session = open_session(runtime, path, &pages, config)
+        let threads =
+            |error: std::io::Error| Error::Setting(format!("cannot start {} threads: {error}", config.threads));
+        let pool = Arc::new(Pool::new(config.threads).map_err(threads)?);
+        let session = open_session(runtime, path, (&pages, &pool), config)
             .map_err(|error| Error::model_file(path, format!("ONNX Runtime cannot open it: {}", one_line(&error))))?;
         let metadata = Metadata::read(&session, path)?;
         let block_bytes = pages.block_bytes().map_err(|reason| Error::model_file(path, reason))?;
         let blocks = block_count(config.kv_memory, block_bytes, metadata.context_length)?;
         pages.allocate(blocks).map_err(Error::Setting)?;
         let cache = CacheSpec { block_tokens: BLOCK_TOKENS, blocks: pages.blocks(), block_bytes };
-        Ok(Self { path: path.to_owned(), session, pages, cache, metadata })
+        Ok(Self { path: path.to_owned(), session, pages, pool, cache, metadata })
     }
 
     /// What the file says of itself.
@@ -111,6 +115,7 @@ impl LanguageModel for CausalModel {
             ("tree_mask", tensor([tensors.mask_rows, tensors.mask_width], tensors.tree_mask)?),
             ("logit_rows", tensor([tensors.logit_rows.len()], tensors.logit_rows)?),
         ];
+        let _awake = self.pool.pass();
         let outputs = self.session.run(inputs).map_err(|error| Error::Runtime(one_line(&error)))?;
         let (shape, values) =
             outputs["logits"].try_extract_tensor::<f32>().map_err(|error| Error::Runtime(one_line(&error)))?;
@@ -126,16 +131,18 @@ impl LanguageModel for CausalModel {
 fn open_session(
     runtime: &Runtime,
     path: &Path,
-    pages: &Arc<KvPages>,
+    (pages, pool): (&Arc<KvPages>, &Arc<Pool>),
     config: CausalModelConfig,
 ) -> ort::Result<Session> {
     let domain = ort::operator::OperatorDomain::new(DOMAIN)?
-        .add(PagedAttention { pages: pages.clone(), simd: config.simd })?
-        .add(MatMul { simd: config.simd })?
+        .add(PagedAttention { pages: pages.clone(), pool: pool.clone(), simd: config.simd })?
+        .add(MatMul { pool: pool.clone(), simd: config.simd })?
         .add(Embedding)?;
     let _creating = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
     let session = Session::builder(runtime.environment())?
         .with_intra_threads(config.threads)?
+        // Its threads serve operators other than ours, and while those of the pool work they must not spin beside them.
+        .with_intra_op_spinning(false)?
         .with_inter_threads(1)?
         .with_operators(domain)?
         .commit_from_file(path)?;

@@ -17,12 +17,14 @@
 //!
 //! Weights are read where they lie: ONNX Runtime maps the file of external data, and nothing is copied.
 
+use std::sync::Arc;
+
 use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
 use ort::value::TensorElementType::{Float32, Uint8};
 use veridraft_kernels::{LAYOUT_VERSION, MatMul as Product, PackedWeights, RmsNorm, Simd, WeightFormat, matmul};
 
 use super::node::{Attributes, Inputs, guarded, write_output};
-use super::parallel::OrtThreads;
+use super::pool::Pool;
 
 const VERSION: i64 = 1;
 
@@ -31,6 +33,7 @@ const MOST_SEGMENTS: usize = 3;
 
 /// The operator.
 pub(crate) struct MatMul {
+    pub(crate) pool: Arc<Pool>,
     pub(crate) simd: Simd,
 }
 
@@ -41,6 +44,7 @@ pub(crate) struct MatMulKernel {
     segments: Vec<Segment>,
     is_gated: bool,
     epsilon: f32,
+    pool: Arc<Pool>,
     simd: Simd,
 }
 
@@ -69,11 +73,11 @@ impl Operator for MatMul {
 
     fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<Self::Kernel<'attr>> {
         let attributes = Attributes::new(context);
-        kernel(&attributes, self.simd).map_err(|reason| attributes.error(&reason))
+        kernel(&attributes, self).map_err(|reason| attributes.error(&reason))
     }
 }
 
-fn kernel(attributes: &Attributes, simd: Simd) -> Result<MatMulKernel, String> {
+fn kernel(attributes: &Attributes, operator: &MatMul) -> Result<MatMulKernel, String> {
     attributes.expect("version", VERSION)?;
     attributes.expect("layout", LAYOUT_VERSION)?;
     let (columns, formats) = (attributes.counts("columns")?, attributes.text("formats")?);
@@ -92,7 +96,8 @@ fn kernel(attributes: &Attributes, simd: Simd) -> Result<MatMulKernel, String> {
     if k == 0 || segments.iter().any(|segment| segment.columns == 0) {
         return Err("attribute `k` or `columns` is 0, expected at least 1".to_owned());
     }
-    Ok(MatMulKernel { name, k, segments, is_gated, epsilon, simd })
+    let (pool, simd) = (operator.pool.clone(), operator.simd);
+    Ok(MatMulKernel { name, k, segments, is_gated, epsilon, pool, simd })
 }
 
 impl Kernel for MatMulKernel {
@@ -119,7 +124,7 @@ impl MatMulKernel {
         }
         let residual = floats(inputs, 6, rows * columns)?;
         let product = Product { input, weights: &weights, norm, bias, is_gated: self.is_gated, residual };
-        write_output(context, [rows, columns], |output| matmul(self.simd, &product, output, &OrtThreads(context)))
+        write_output(context, [rows, columns], |output| matmul(self.simd, &product, output, &*self.pool))
     }
 
     fn columns(&self) -> usize {

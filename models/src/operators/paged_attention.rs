@@ -23,7 +23,7 @@ use ort::value::TensorElementType::{Bool, Float32, Int32};
 use veridraft_kernels::{Attention, AttentionConfig, Columns, CosSin, LayerPages, PagedRows, Simd, append, attend};
 
 use super::node::{Attributes, Axed, Inputs, guarded, write_output};
-use super::parallel::OrtThreads;
+use super::pool::Pool;
 use crate::causal_model::kv_pages::{BLOCK_TOKENS, KvPages};
 
 const VERSION: i64 = 1;
@@ -31,6 +31,7 @@ const VERSION: i64 = 1;
 /// The operator, for graphs over one pool.
 pub(crate) struct PagedAttention {
     pub(crate) pages: Arc<KvPages>,
+    pub(crate) pool: Arc<Pool>,
     pub(crate) simd: Simd,
 }
 
@@ -39,6 +40,7 @@ pub(crate) struct PagedAttentionKernel {
     layer: usize,
     config: AttentionConfig,
     pages: Arc<KvPages>,
+    pool: Arc<Pool>,
     simd: Simd,
 }
 
@@ -63,7 +65,7 @@ impl Operator for PagedAttention {
         let attributes = Attributes::new(context);
         let (layer, config) = layer_and_config(&attributes).map_err(|reason| attributes.error(&reason))?;
         self.pages.announce(layer, &config).map_err(|reason| attributes.error(&reason))?;
-        Ok(PagedAttentionKernel { layer, config, pages: self.pages.clone(), simd: self.simd })
+        Ok(PagedAttentionKernel { layer, config, pages: self.pages.clone(), pool: self.pool.clone(), simd: self.simd })
     }
 }
 
@@ -107,7 +109,7 @@ impl PagedAttentionKernel {
         append(config, pages, &rows, columns(query_columns), columns(query_columns + kv_columns), cos_sin.as_ref());
         let attention = Attention { config, pages, rows: &rows, queries: columns(0), cos_sin };
         write_output(context, [qkv_shape[0], query_columns], |output| {
-            attend(self.simd, attention, output, &OrtThreads(context));
+            attend(self.simd, attention, output, &*self.pool);
         })
     }
 }

@@ -1,0 +1,59 @@
+//! A checkpoint's tensors while a graph is written from them: shapes are checked, and none is left out in silence.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+
+use crate::checkpoint::{DecoderConfig, TensorSource};
+use crate::{Error, Result};
+
+/// Tensors for one graph.
+pub(super) struct Tensors<'a> {
+    pub(super) source: &'a dyn TensorSource,
+    taken: RefCell<HashSet<String>>,
+    written: &'a dyn Fn(),
+}
+
+impl<'a> Tensors<'a> {
+    pub(super) fn new(source: &'a dyn TensorSource, written: &'a dyn Fn()) -> Self {
+        Self { source, taken: RefCell::default(), written }
+    }
+
+    /// The values of a tensor of this shape.
+    pub(super) fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        self.take(name, shape)?;
+        self.source.read_f32(name)
+    }
+
+    /// Checks a tensor that the caller reads from `source` itself.
+    pub(super) fn take(&self, name: &str, expected: &[usize]) -> Result<()> {
+        self.taken.borrow_mut().insert(name.to_owned());
+        match self.source.shape(name) {
+            Some(found) if found == expected => Ok(()),
+            Some(found) => Err(self.wrong(format!("tensor `{name}` is {found:?}, expected {expected:?}"))),
+            None => Err(self.wrong(format!("tensor `{name}` is missing, expected {expected:?}"))),
+        }
+    }
+
+    /// Reports that a tensor is in the graph.
+    pub(super) fn written(&self) {
+        (self.written)();
+    }
+
+    /// Refuses tensors that the graph has no place for: leaving one out would change the model without a word.
+    pub(super) fn check_all_taken(&self, config: &DecoderConfig) -> Result<()> {
+        let taken = self.taken.borrow();
+        // Old checkpoints carry what follows from the configuration, and tied ones the same matrix twice.
+        let is_spare = |name: &str| name.ends_with("rotary_emb.inv_freq") || name == "lm_head.weight";
+        match self.source.names().into_iter().find(|name| !taken.contains(*name) && !is_spare(name)) {
+            Some(name) => Err(self.wrong(format!(
+                "tensor `{name}` has no place in a `{}` of {} layers as the configuration describes it",
+                config.architecture, config.layers
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn wrong(&self, reason: String) -> Error {
+        Error::Checkpoint { path: self.source.path().to_owned(), reason }
+    }
+}

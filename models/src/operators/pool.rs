@@ -1,0 +1,264 @@
+//! The threads of a forward pass: one pool a model, awake while a pass runs and asleep between passes.
+//!
+//! A node of a graph may be a tenth of a millisecond of work, so handing it over must cost next to nothing: the caller
+//! publishes a job, threads claim its tasks one by one, and the caller works too and waits for the last.
+//!
+//! ```text
+//! ticket   generation of the job (32 bits) | tasks not yet claimed (32 bits)
+//! ```
+//!
+//! A claim is a compare-and-swap that takes one from the tasks of the generation that the thread has seen. Where it
+//! succeeds, a task of that generation is unfinished, so its job is the one that `job` points to and stays alive; a thread
+//! that slept through a whole job finds another generation, or no task left, and touches nothing.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle, Thread};
+
+use veridraft_kernels::Parallel;
+
+/// Looks at the ticket before a waiting thread lets others run: some ten microseconds.
+const SPINS: usize = 500;
+
+/// Times that it then lets others run before it sleeps.
+const YIELDS: usize = 200;
+
+/// Some threads beside the caller's.
+pub(crate) struct Pool {
+    shared: Arc<Shared>,
+    workers: Vec<Worker>,
+    /// Held by the caller whose job runs; another one then works alone.
+    caller: Mutex<()>,
+}
+
+struct Worker {
+    thread: Thread,
+    handle: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    ticket: AtomicU64,
+    job: AtomicPtr<Job<'static>>,
+    /// Passes that run: threads sleep at once where there is none.
+    passes: AtomicUsize,
+    sleepers: AtomicUsize,
+    is_closed: AtomicBool,
+}
+
+/// A loop that is being run; it lives on the caller's stack.
+struct Job<'a> {
+    task: &'a (dyn Fn(usize) + Sync),
+    unfinished: AtomicUsize,
+    has_panicked: AtomicBool,
+}
+
+impl Pool {
+    /// A pool of `threads`, the caller's among them; 0 is one a core.
+    pub(crate) fn new(threads: usize) -> std::io::Result<Self> {
+        let cores = || thread::available_parallelism().map_or(1, usize::from);
+        let threads = if threads == 0 { cores() } else { threads };
+        let shared = Arc::new(Shared {
+            ticket: AtomicU64::new(0),
+            job: AtomicPtr::new(std::ptr::null_mut()),
+            passes: AtomicUsize::new(0),
+            sleepers: AtomicUsize::new(0),
+            is_closed: AtomicBool::new(false),
+        });
+        let mut pool = Self { shared, workers: Vec::new(), caller: Mutex::new(()) };
+        for _ in 1..threads {
+            let shared = pool.shared.clone();
+            let handle = thread::Builder::new().name("veridraft".to_owned()).spawn(move || shared.work())?;
+            pool.workers.push(Worker { thread: handle.thread().clone(), handle: Some(handle) });
+        }
+        Ok(pool)
+    }
+
+    /// Keeps the threads awake until the guard is dropped.
+    pub(crate) fn pass(&self) -> Pass<'_> {
+        self.shared.passes.fetch_add(1, SeqCst);
+        self.wake();
+        Pass { pool: self }
+    }
+
+    fn wake(&self) {
+        if self.shared.sleepers.load(SeqCst) > 0 {
+            self.workers.iter().for_each(|worker| worker.thread.unpark());
+        }
+    }
+}
+
+/// A forward pass during which a pool's threads stay awake.
+pub(crate) struct Pass<'a> {
+    pool: &'a Pool,
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        self.pool.shared.passes.fetch_sub(1, SeqCst);
+    }
+}
+
+impl Parallel for Pool {
+    fn for_each(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
+        let caller = self.caller.try_lock();
+        if tasks <= 1 || self.workers.is_empty() || caller.is_err() || tasks > u32::MAX as usize {
+            return (0..tasks).for_each(task);
+        }
+        let job = Job { task, unfinished: AtomicUsize::new(tasks), has_panicked: AtomicBool::new(false) };
+        let generation = self.shared.publish(&job, tasks);
+        self.wake();
+        while self.shared.run_one(generation) {}
+        let mut waiting = Waiting::default();
+        while job.unfinished.load(Acquire) > 0 {
+            waiting.wait();
+        }
+        assert!(!job.has_panicked.load(Relaxed), "a task of the loop panicked");
+    }
+}
+
+impl Shared {
+    /// Offers a job's tasks, and gives its generation.
+    fn publish(&self, job: &Job, tasks: usize) -> u32 {
+        // The lifetime is dropped here; `for_each` does not return before the last task has been finished.
+        self.job.store(std::ptr::from_ref(job).cast_mut().cast::<Job<'static>>(), Relaxed);
+        let generation = ((self.ticket.load(Relaxed) >> 32) as u32).wrapping_add(1);
+        self.ticket.store(u64::from(generation) << 32 | tasks as u64, SeqCst);
+        generation
+    }
+
+    /// Runs one task of a generation; `false` where none is left to claim.
+    fn run_one(&self, generation: u32) -> bool {
+        let ticket = self.ticket.load(Acquire);
+        let left = ticket as u32;
+        if (ticket >> 32) as u32 != generation || left == 0 {
+            return false;
+        }
+        let job = self.job.load(Relaxed);
+        if self.ticket.compare_exchange_weak(ticket, ticket - 1, Acquire, Relaxed).is_err() {
+            return true;
+        }
+        // SAFETY: a task of this generation was claimed and is not finished, so `for_each` still waits for it and keeps
+        // the job alive; and `job` was read while the ticket was of this generation, which a later one replaces only
+        // after all tasks are finished.
+        let job = unsafe { &*job };
+        if catch_unwind(AssertUnwindSafe(|| (job.task)(left as usize - 1))).is_err() {
+            job.has_panicked.store(true, Relaxed);
+        }
+        job.unfinished.fetch_sub(1, Release);
+        true
+    }
+
+    /// A thread's life.
+    fn work(&self) {
+        let mut waiting = Waiting::default();
+        while !self.is_closed.load(Relaxed) {
+            let ticket = self.ticket.load(Acquire);
+            if ticket as u32 != 0 {
+                self.run_one((ticket >> 32) as u32);
+                waiting = Waiting::default();
+            } else if self.passes.load(Relaxed) == 0 || waiting.is_long() {
+                self.sleep();
+                waiting = Waiting::default();
+            } else {
+                waiting.wait();
+            }
+        }
+    }
+
+    /// Sleeps until a job begins, or a pass, which wakes early. Who publishes a job looks for sleepers afterwards, and a
+    /// sleeper looks for a job after it has said that it sleeps, so one of the two sees the other.
+    fn sleep(&self) {
+        self.sleepers.fetch_add(1, SeqCst);
+        if self.ticket.load(SeqCst) as u32 == 0 && !self.is_closed.load(SeqCst) {
+            thread::park();
+        }
+        self.sleepers.fetch_sub(1, SeqCst);
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.shared.is_closed.store(true, SeqCst);
+        for worker in &mut self.workers {
+            worker.thread.unpark();
+            // Panics of tasks are caught, so a thread ends well.
+            worker.handle.take().map(JoinHandle::join);
+        }
+    }
+}
+
+/// A wait that begins by looking again at once and ends by letting others run.
+#[derive(Default)]
+struct Waiting {
+    looks: usize,
+}
+
+impl Waiting {
+    fn wait(&mut self) {
+        self.looks += 1;
+        if self.looks < SPINS { std::hint::spin_loop() } else { thread::yield_now() }
+    }
+
+    fn is_long(&self) -> bool {
+        self.looks > SPINS + YIELDS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every number below `tasks`, once each.
+    fn check(pool: &Pool, tasks: usize) {
+        let counts: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
+        pool.for_each(tasks, &|task| {
+            counts[task].fetch_add(1, Relaxed);
+        });
+        assert!(counts.iter().all(|count| count.load(Relaxed) == 1), "{tasks} tasks");
+    }
+
+    #[test]
+    fn every_task_runs_once() {
+        for threads in 1..=4 {
+            let pool = Pool::new(threads).expect("threads");
+            for round in 0..2000 {
+                let _pass = (round % 3 > 0).then(|| pool.pass());
+                check(&pool, round % 37);
+            }
+        }
+    }
+
+    #[test]
+    fn sleeping_threads_are_woken() {
+        let pool = Pool::new(3).expect("threads");
+        for _ in 0..20 {
+            thread::sleep(std::time::Duration::from_millis(2));
+            let seen = Mutex::new(std::collections::HashSet::new());
+            pool.for_each(3, &|_| {
+                seen.lock().expect("not poisoned").insert(thread::current().id());
+                thread::sleep(std::time::Duration::from_millis(1));
+            });
+            assert!(seen.lock().expect("not poisoned").len() > 1, "another thread has helped");
+        }
+    }
+
+    #[test]
+    fn callers_at_once_do_not_disturb_each_other() {
+        let pool = Pool::new(2).expect("threads");
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| (0..500).for_each(|round| check(&pool, round % 11)));
+            }
+        });
+    }
+
+    #[test]
+    fn a_panic_of_a_task_reaches_the_caller_and_the_pool_goes_on() {
+        let pool = Pool::new(2).expect("threads");
+        let outcome = catch_unwind(AssertUnwindSafe(|| pool.for_each(8, &|task| assert_ne!(task, 5))));
+        assert!(outcome.is_err());
+        check(&pool, 8);
+    }
+}
