@@ -8,11 +8,13 @@ pub mod checkpoint;
 mod error;
 mod export;
 mod mapped_file;
-mod quantize;
+mod matmul_operators;
 mod weights;
 pub mod onnx;
+pub mod quantize;
 mod tokenizer;
 
 pub use error::{Error, Result};
-pub use export::{ExportConfig, ExportProgress, MatMulOperators, export};
+pub use export::{ExportConfig, ExportProgress, export};
+pub use matmul_operators::MatMulOperators;
 pub use weights::Weights;

@@ -12,6 +12,7 @@ use ort::session::Session;
 use ort::value::Tensor;
 use prost::Message;
 use veridraft_export::onnx::{Attribute, ElementType, GraphBuilder, Value};
+use veridraft_export::{ExportConfig, MatMulOperators, Weights};
 use veridraft_models::cache::to_stderr;
 use veridraft_models::runtime::{LibraryChoice, find_library, install};
 use veridraft_tests::TinyLlama;
@@ -31,8 +32,14 @@ const MOST_ROWS: usize = 2048;
 /// Adds nodes behind `rows`, `[rows, HIDDEN]`, and returns the piece's output.
 type Piece = fn(&mut GraphBuilder, &Value) -> Result<Value>;
 
-fn pieces() -> [(&'static str, Piece); 4] {
-    [("norm", norm), ("projection", projection), ("gated MLP", mlp), ("picked rows", picked)]
+fn pieces() -> [(&'static str, Piece); 5] {
+    [
+        ("norm", norm),
+        ("projection", projection),
+        ("gated MLP", mlp),
+        ("picked rows", picked),
+        ("columns side by side", columns),
+    ]
 }
 
 fn norm(graph: &mut GraphBuilder, rows: &Value) -> Result<Value> {
@@ -71,6 +78,12 @@ fn picked(graph: &mut GraphBuilder, rows: &Value) -> Result<Value> {
     let ids = graph.input("ids", ElementType::I64, &["rows"]);
     let picked = graph.standard("Gather", "picked", &[rows, &ids], &[]);
     Ok(graph.standard("Add", "sum", &[&picked, rows], &[]))
+}
+
+fn columns(graph: &mut GraphBuilder, rows: &Value) -> Result<Value> {
+    let parts = [gemm(graph, "q", rows, 400, HIDDEN)?, gemm(graph, "k", rows, 100, HIDDEN)?];
+    let last = gemm(graph, "v", rows, HIDDEN - 500, HIDDEN)?;
+    Ok(graph.standard("Concat", "qkv", &[&parts[0], &parts[1], &last], &[("axis", Attribute::Int(1))]))
 }
 
 /// Numbers in [-1, 1) from a seed.
@@ -168,15 +181,21 @@ fn operators(path: &Path) -> Result<BTreeSet<String>> {
 #[test]
 fn no_operator_of_a_model_goes_untested() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    // The attention operator has laws of its own, in the kernels and for the whole model.
-    let mut tested = BTreeSet::from(["PagedAttention".to_owned()]);
+    // Veridraft's operators have laws of their own, in the kernels and for the whole model.
+    let mut tested = BTreeSet::from(["PagedAttention", "MatMul", "Embedding"].map(str::to_owned));
     for (_, piece) in pieces() {
         let path = folder.path().join("piece.onnx");
         write(piece, &path)?;
         tested.extend(operators(&path)?);
     }
-    let tiny = TinyLlama::create()?;
-    let untested: Vec<_> = operators(&tiny.model().join("onnx/model.onnx"))?.difference(&tested).cloned().collect();
-    assert!(untested.is_empty(), "operators {untested:?} of a model are in no piece");
+    for config in [
+        ExportConfig { weights: Weights::Q4, operators: MatMulOperators::Veridraft },
+        ExportConfig { weights: Weights::F32, operators: MatMulOperators::Standard },
+    ] {
+        let tiny = TinyLlama::create_with(config)?;
+        let used = operators(&tiny.model().join("onnx/model.onnx"))?;
+        let untested: Vec<_> = used.difference(&tested).cloned().collect();
+        assert!(untested.is_empty(), "operators {untested:?} of a model are in no piece");
+    }
     Ok(())
 }

@@ -17,11 +17,10 @@ use veridraft_models::operators::DOMAIN;
 
 use super::products::{Matrix, Product, Products};
 use super::tensors::Tensors;
-use crate::Result;
 use crate::checkpoint::{DecoderConfig, TensorSource, rotary_table};
-use crate::export::ExportConfig;
 use crate::onnx::Attribute::{Float, Int, Text};
 use crate::onnx::{Attribute, ElementType, GraphBuilder, Value};
+use crate::{ExportConfig, Result};
 
 /// Writes the graph of `config` with the weights of `source` to `path`, calling `written` after each tensor.
 pub(crate) fn write_graph(

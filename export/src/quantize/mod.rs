@@ -6,7 +6,7 @@
 
 mod q8;
 mod q4;
-#[cfg_attr(not(test), expect(dead_code, reason = "graphs have weights as f32 tensors so far, not as panels"))]
+pub(crate) mod n_bits;
 pub(crate) mod packing;
 
 pub use q4::quantize_q4;

@@ -5,8 +5,8 @@ mod standard;
 
 use super::tensors::Tensors;
 use crate::Result;
-use crate::export::{ExportConfig, MatMulOperators};
 use crate::onnx::{GraphBuilder, Value};
+use crate::{ExportConfig, MatMulOperators};
 
 /// A weight matrix of the checkpoint, `[n, k]`.
 #[derive(Clone, Debug)]

@@ -7,11 +7,10 @@ use veridraft_models::operators::DOMAIN;
 
 use super::super::tensors::Tensors;
 use super::{Matrix, Product, Products, bias, norm_weight};
-use crate::Result;
 use crate::onnx::Attribute::{Float, Int, Ints, Text};
 use crate::onnx::{GraphBuilder, Value};
-use crate::quantize::{pack, packed_format};
-use crate::weights::Weights;
+use crate::quantize::packing::{packed, packed_format};
+use crate::{Result, Weights};
 
 /// Writes packed weights.
 pub(super) struct Packed {
@@ -39,7 +38,7 @@ impl Packed {
         let format = packed_format(tensors.source, name, self.weights)?;
         let dims = [format.panels(*n), format.panel_bytes(*k)];
         let value =
-            graph.constant_bytes(name, &dims, |write| pack(tensors.source, name, self.weights, write).map(drop))?;
+            graph.constant_bytes(name, &dims, |write| packed(tensors.source, name, self.weights, write).map(drop))?;
         tensors.written();
         self.written.insert(name.clone(), (format, value.clone()));
         Ok((format, value))

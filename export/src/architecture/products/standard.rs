@@ -7,11 +7,10 @@ use std::collections::HashMap;
 
 use super::super::tensors::Tensors;
 use super::{Matrix, Product, Products, bias, norm_weight};
-use crate::Result;
 use crate::onnx::Attribute::{Float, Int};
 use crate::onnx::{GraphBuilder, Value};
-use crate::quantize::{NBits, n_bits};
-use crate::weights::Weights;
+use crate::quantize::n_bits::{NBits, n_bits};
+use crate::{Result, Weights};
 
 /// The domain of `MatMulNBits`.
 const MICROSOFT: &str = "com.microsoft";
