@@ -8,7 +8,7 @@ use veridraft_engine::{Engine, EngineConfig, Parts, Request, SamplingConfig, Sto
 use veridraft_models::runtime::{LibraryChoice, Runtime};
 use veridraft_models::{CausalModel, CausalModelConfig, LanguageModel, ModelFolder, Simd, TokenId};
 
-use crate::arguments::{GenerationArguments, SamplingArguments};
+use crate::arguments::{GenerationArguments, ModelArguments, SamplingArguments};
 use crate::model_store;
 use crate::usage::UsageError;
 
@@ -36,10 +36,7 @@ impl OpenModel {
         let config = sampling_config(sampling, &folder);
         config.check().with_context(|| format!("`{}/generation_config.json`", resolved.path.display()))?;
         let runtime = Runtime::load(&LibraryChoice::from(model.ort_lib.clone()))?;
-        let simd = Simd::detect();
-        let session =
-            CausalModelConfig { threads: model.threads.map_or(0, usize::from), kv_memory: model.kv_memory, simd };
-        let target = CausalModel::open(&runtime, &folder.onnx_path, session).map_err(name_the_flag)?;
+        let target = CausalModel::open(&runtime, &folder.onnx_path, session(model)).map_err(name_the_flag)?;
         let weights = target.metadata().weights.clone();
         let (found, expected) = (folder.tokenizer.vocabulary(), target.vocabulary());
         if found > expected {
@@ -54,7 +51,7 @@ impl OpenModel {
         Ok(Self {
             name: resolved.name,
             weights,
-            simd,
+            simd: session(model).simd,
             engine: Engine::new(parts, EngineConfig::default()),
             stop: stop_conditions(sampling, &folder),
             sampling: config,
@@ -80,8 +77,17 @@ impl OpenModel {
     }
 }
 
+/// How the arguments want a model opened.
+pub(crate) fn session(arguments: &ModelArguments) -> CausalModelConfig {
+    CausalModelConfig {
+        threads: arguments.threads.map_or(0, usize::from),
+        kv_memory: arguments.kv_memory,
+        ..CausalModelConfig::default()
+    }
+}
+
 /// The one setting of a session that can be refused is the memory.
-fn name_the_flag(error: veridraft_models::Error) -> anyhow::Error {
+pub(crate) fn name_the_flag(error: veridraft_models::Error) -> anyhow::Error {
     match error {
         veridraft_models::Error::Setting(reason) => UsageError::new(format!("`--kv-memory`: {reason}")).into(),
         other => other.into(),

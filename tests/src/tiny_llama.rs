@@ -55,10 +55,15 @@ impl TinyLlama {
 
     /// Opens a session on it with `threads` threads and room for `slots` tokens in the cache.
     pub fn open(&self, threads: usize, slots: usize) -> Result<CausalModel> {
+        self.open_with(slots, CausalModelConfig { threads, ..CausalModelConfig::default() })
+    }
+
+    /// Opens a session as `config` says, but with room for `slots` tokens in the cache.
+    pub fn open_with(&self, slots: usize, config: CausalModelConfig) -> Result<CausalModel> {
         let runtime = Runtime::load(&LibraryChoice::default())?;
         let slot_bytes = Self::LAYERS * 2 * KV_HEADS * HEAD_DIM * 4;
         let kv_memory = Some((slots.next_multiple_of(16) * slot_bytes) as u64);
-        let config = CausalModelConfig { threads, kv_memory, ..CausalModelConfig::default() };
+        let config = CausalModelConfig { kv_memory, ..config };
         Ok(CausalModel::open(&runtime, &self.model().join("onnx/model.onnx"), config)?)
     }
 }

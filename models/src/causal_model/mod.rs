@@ -3,6 +3,7 @@
 mod batch_tensors;
 pub(crate) mod kv_pages;
 mod metadata;
+mod profile;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +15,8 @@ use veridraft_kernels::Simd;
 use self::batch_tensors::BatchTensors;
 use self::kv_pages::{BLOCK_TOKENS, KvPages};
 pub use self::metadata::{FORMAT_VERSION, Metadata};
+pub use self::profile::Profile;
+use self::profile::TraceFolder;
 use crate::operators::{DOMAIN, Embedding, MatMul, PagedAttention, Pool};
 use crate::runtime::Runtime;
 use crate::{Batch, CacheSpec, Error, LanguageModel, Limits, Logits, Result};
@@ -34,11 +37,13 @@ pub struct CausalModelConfig {
     pub kv_memory: Option<u64>,
     /// Instructions that Veridraft's kernels use.
     pub simd: Simd,
+    /// Times every node of every pass, for [`CausalModel::end_profile`]; the passes take longer.
+    pub profile: bool,
 }
 
 impl Default for CausalModelConfig {
     fn default() -> Self {
-        Self { threads: 0, kv_memory: None, simd: Simd::detect() }
+        Self { threads: 0, kv_memory: None, simd: Simd::detect(), profile: false }
     }
 }
 
@@ -50,6 +55,7 @@ pub struct CausalModel {
     pool: Arc<Pool>,
     cache: CacheSpec,
     metadata: Metadata,
+    trace: Option<TraceFolder>,
 }
 
 impl CausalModel {
@@ -59,19 +65,28 @@ impl CausalModel {
         let threads =
             |error: std::io::Error| Error::Setting(format!("cannot start {} threads: {error}", config.threads));
         let pool = Arc::new(Pool::new(config.threads).map_err(threads)?);
-        let session = open_session(runtime, path, (&pages, &pool), config)
+        let trace = if config.profile { Some(TraceFolder::create()?) } else { None };
+        let session = open_session(runtime, path, (&pages, &pool), config, trace.as_ref())
             .map_err(|error| Error::model_file(path, format!("ONNX Runtime cannot open it: {}", one_line(&error))))?;
         let metadata = Metadata::read(&session, path)?;
         let block_bytes = pages.block_bytes().map_err(|reason| Error::model_file(path, reason))?;
         let blocks = block_count(config.kv_memory, block_bytes, metadata.context_length)?;
         pages.allocate(blocks).map_err(Error::Setting)?;
         let cache = CacheSpec { block_tokens: BLOCK_TOKENS, blocks: pages.blocks(), block_bytes };
-        Ok(Self { path: path.to_owned(), session, pages, pool, cache, metadata })
+        Ok(Self { path: path.to_owned(), session, pages, pool, cache, metadata, trace })
     }
 
     /// What the file says of itself.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
+    }
+
+    /// Ends the profile that [`CausalModelConfig::profile`] asked for; `None` if it did not, or it was ended before.
+    pub fn end_profile(&mut self) -> Result<Option<Profile>> {
+        // The folder, held until the trace in it is read.
+        let Some(_folder) = self.trace.take() else { return Ok(None) };
+        let path = self.session.end_profiling().map_err(|error| Error::Runtime(one_line(&error)))?;
+        Profile::read(Path::new(&path)).map(Some)
     }
 
     /// Key and value of one slot, `[kv_heads * head_dim]` each; for tests of what a pass left in the cache.
@@ -133,20 +148,23 @@ fn open_session(
     path: &Path,
     (pages, pool): (&Arc<KvPages>, &Arc<Pool>),
     config: CausalModelConfig,
+    trace: Option<&TraceFolder>,
 ) -> ort::Result<Session> {
     let domain = ort::operator::OperatorDomain::new(DOMAIN)?
         .add(PagedAttention { pages: pages.clone(), pool: pool.clone(), simd: config.simd })?
         .add(MatMul { pool: pool.clone(), simd: config.simd })?
         .add(Embedding)?;
     let _creating = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
-    let session = Session::builder(runtime.environment())?
+    let mut builder = Session::builder(runtime.environment())?
         .with_intra_threads(config.threads)?
         // Its threads serve operators other than ours, and while those of the pool work they must not spin beside them.
         .with_intra_op_spinning(false)?
         .with_inter_threads(1)?
-        .with_operators(domain)?
-        .commit_from_file(path)?;
-    Ok(session)
+        .with_operators(domain)?;
+    if let Some(folder) = trace {
+        builder = builder.with_profiling(folder.prefix())?;
+    }
+    builder.commit_from_file(path)
 }
 
 /// Blocks that a budget pays for, at least one. Without a budget, no more than one whole context.
