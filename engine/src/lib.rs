@@ -9,6 +9,7 @@ mod sequence;
 mod plan;
 mod verify;
 mod report;
+pub mod measure;
 pub mod drafters;
 pub mod sampling;
 mod block_pool;
