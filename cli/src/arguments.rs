@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use veridraft_export::{MatMulOperators, Weights};
 
+use crate::commands::bench::BenchCommand;
 use crate::commands::model::ModelCommand;
 use crate::commands::runtime::RuntimeCommand;
 use crate::draft_spec::DraftSpec;
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Model(ModelCommand),
     /// Install and show the ONNX Runtime library
     Runtime(RuntimeCommand),
+    /// Measure a model on this machine
+    Bench(BenchCommand),
 }
 
 #[derive(Debug, Args)]
@@ -161,7 +164,7 @@ pub(crate) struct ExportArguments {
 }
 
 /// A count of at least one.
-fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
+pub(crate) fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| format!("`{text}` is not a count, expected 1 or more"))
 }
 

@@ -46,6 +46,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Export(arguments) => commands::export::run(&arguments),
         Command::Model(arguments) => commands::model::run(&arguments),
         Command::Runtime(arguments) => commands::runtime::run(&arguments),
+        Command::Bench(arguments) => commands::bench::run(arguments),
     }
 }
 

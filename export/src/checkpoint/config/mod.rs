@@ -6,6 +6,9 @@ mod from_hugging_face;
 mod tests;
 mod to_hugging_face;
 
+use std::path::Path;
+
+use crate::Result;
 pub(super) use from_gguf::from_gguf;
 pub(super) use from_hugging_face::from_folder;
 
@@ -43,6 +46,21 @@ pub struct DecoderConfig {
     pub tied_embeddings: bool,
     /// Positions that attention looks back on, its own included; `None` for all.
     pub sliding_window: Option<usize>,
+}
+
+impl DecoderConfig {
+    /// Reads `config.json` in a Hugging Face folder or an exported model folder.
+    pub fn open(folder: &Path) -> Result<Self> {
+        from_folder(folder)
+    }
+
+    /// Weights that every row with logits is multiplied with: all matrices, the embedding only if it is the head.
+    pub fn matmul_weights(&self) -> u64 {
+        let wide = |size: usize| size as u64;
+        let attention = 2 * wide(self.heads + self.kv_heads) * wide(self.head_dim);
+        let layer = attention + 3 * wide(self.intermediate);
+        wide(self.hidden) * (wide(self.layers) * layer + wide(self.vocabulary))
+    }
 }
 
 /// Changes to the rotary frequencies `theta^(-2i / head_dim)`.

@@ -227,3 +227,9 @@ fn the_config_json_that_is_made_reads_back() {
         assert_eq!(read(&config.to_hugging_face()), Ok(config));
     }
 }
+
+#[test]
+fn the_weights_of_matmuls_are_counted_once_a_row() {
+    let layer = 128 * (4 * 32 + 2 * 2 * 32 + 4 * 32) + 3 * 128 * 256;
+    assert_eq!(plain().matmul_weights(), 2 * layer + 128 * 512);
+}
