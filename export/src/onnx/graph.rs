@@ -45,6 +45,15 @@ pub enum ElementType {
     Bool = 9,
 }
 
+/// How long an axis of a graph's input or output is.
+#[derive(Clone, Copy, Debug)]
+pub enum Axis<'a> {
+    /// As the caller wants; axes of one name are alike.
+    Named(&'a str),
+    /// This long.
+    Fixed(usize),
+}
+
 /// A model file under construction.
 pub struct GraphBuilder {
     path: PathBuf,
@@ -81,15 +90,24 @@ impl GraphBuilder {
 
     /// Declares a graph input whose axes all have names.
     pub fn input(&mut self, name: &str, element: ElementType, axes: &[&str]) -> Value {
-        let axes = axes.iter().map(|axis| proto::Extent::Named((*axis).to_owned()));
+        let axes: Vec<_> = axes.iter().map(|axis| Axis::Named(axis)).collect();
+        self.input_of(name, element, &axes)
+    }
+
+    /// Declares a graph input.
+    pub fn input_of(&mut self, name: &str, element: ElementType, axes: &[Axis]) -> Value {
         self.graph.input.push(value_info(name, element, axes));
         Value(name.to_owned())
     }
 
     /// Makes `value` a graph output of `[rows axis, columns]`.
     pub fn output(&mut self, value: &Value, element: ElementType, rows: &str, columns: usize) {
-        let axes = [proto::Extent::Named(rows.to_owned()), proto::Extent::Fixed(columns as i64)];
-        self.graph.output.push(value_info(&value.0, element, axes.into_iter()));
+        self.output_of(value, element, &[Axis::Named(rows), Axis::Fixed(columns)]);
+    }
+
+    /// Makes `value` a graph output.
+    pub fn output_of(&mut self, value: &Value, element: ElementType, axes: &[Axis]) {
+        self.graph.output.push(value_info(&value.0, element, axes));
     }
 
     /// Writes a constant to the external data file; `values` is `dims`, row by row.
@@ -134,21 +152,36 @@ impl GraphBuilder {
     /// An input of `None` is an optional one left out.
     pub fn node(
         &mut self,
-        (domain, operator): (&str, &str),
+        operator: (&str, &str),
         name: &str,
         inputs: &[Option<&Value>],
         attributes: &[(&str, Attribute)],
     ) -> Value {
+        let [output] = self.node_with_outputs(operator, &[name], inputs, attributes);
+        output
+    }
+
+    /// Adds a node `domain.operator` with outputs of these names, which bears the first of them.
+    ///
+    /// An empty name is an optional output left out.
+    pub fn node_with_outputs<const N: usize>(
+        &mut self,
+        (domain, operator): (&str, &str),
+        outputs: &[&str; N],
+        inputs: &[Option<&Value>],
+        attributes: &[(&str, Attribute)],
+    ) -> [Value; N] {
         let input = inputs.iter().map(|input| input.map_or_else(String::new, |value| value.0.clone())).collect();
+        let outputs = outputs.map(str::to_owned);
         self.graph.node.push(proto::Node {
             input,
-            output: vec![name.to_owned()],
-            name: name.to_owned(),
+            output: outputs.to_vec(),
+            name: outputs.first().cloned().unwrap_or_default(),
             op_type: operator.to_owned(),
             attribute: attributes.iter().map(|(name, value)| attribute(name, value)).collect(),
             domain: domain.to_owned(),
         });
-        Value(name.to_owned())
+        outputs.map(Value)
     }
 
     /// Adds a node of the standard domain whose inputs are all present.
@@ -179,8 +212,12 @@ impl GraphBuilder {
     }
 }
 
-fn value_info(name: &str, element: ElementType, axes: impl Iterator<Item = proto::Extent>) -> proto::ValueInfo {
-    let dimension = axes.map(|extent| proto::Dimension { extent: Some(extent) }).collect();
+fn value_info(name: &str, element: ElementType, axes: &[Axis]) -> proto::ValueInfo {
+    let extent = |axis: &Axis| match *axis {
+        Axis::Named(name) => proto::Extent::Named(name.to_owned()),
+        Axis::Fixed(length) => proto::Extent::Fixed(length as i64),
+    };
+    let dimension = axes.iter().map(|axis| proto::Dimension { extent: Some(extent(axis)) }).collect();
     let tensor = proto::TensorType { element: element as i32, shape: Some(proto::Shape { dimension }) };
     proto::ValueInfo { name: name.to_owned(), value_type: Some(proto::ValueType { tensor: Some(tensor) }) }
 }

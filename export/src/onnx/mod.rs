@@ -4,4 +4,4 @@ mod external_data;
 mod graph;
 mod proto;
 
-pub use graph::{Attribute, ElementType, GraphBuilder, Value};
+pub use graph::{Attribute, Axis, ElementType, GraphBuilder, Value};
