@@ -16,7 +16,7 @@ mod error;
 pub use attention::{Attention, AttentionConfig, CheckedRows, Columns, LayerPages, PagedRows, append, attend};
 pub use error::{Error, Result};
 pub use matmul::{MatMul, RmsNorm, matmul};
-pub use parallel::{Parallel, Serial, Threads};
+pub use parallel::{Parallel, Pass, Pool, Serial, Threads};
 pub use rotary::CosSin;
 pub use simd::Simd;
 pub use weights::{LAYOUT_VERSION, PANEL_COLUMNS, PackedWeights, WeightFormat, WeightRow, pack_panel};

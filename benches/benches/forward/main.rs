@@ -1,4 +1,4 @@
-//! ONNX Runtime's 4-bit matmuls and forward pass at the sizes of SmolLM2-135M, with random weights.
+//! 4-bit matmuls and forward passes at the sizes of SmolLM2-135M: ONNX Runtime's, with random weights, beside Veridraft's.
 //!
 //! `cargo bench -p veridraft-benches --bench forward -- [--seconds N]`
 //!
@@ -12,16 +12,21 @@ mod matmul_graph;
 mod quantised;
 mod session;
 mod sizes;
+mod veridraft_forward;
+mod veridraft_matmuls;
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use veridraft_engine::measure::{Rounds, Spread, take_turns};
+use veridraft_models::runtime::{LibraryChoice, Runtime};
 
 use crate::contender::Contender;
 use crate::forward_graph::OrtForward;
 use crate::matmul_graph::OrtMatmuls;
 use crate::sizes::{DECODING, PREFILL, Pass};
+use crate::veridraft_forward::VeridraftForward;
+use crate::veridraft_matmuls::VeridraftMatmuls;
 
 /// Contenders that do the same work.
 struct Subject {
@@ -31,11 +36,14 @@ struct Subject {
 
 fn main() -> Result<()> {
     let seconds = seconds(std::env::args().skip(1).filter(|argument| argument != "--bench"))?;
-    let environment = session::environment()?;
+    let runtime = Runtime::load(&LibraryChoice::default())?;
+    let environment = runtime.environment();
     let folder = tempfile::tempdir()?;
+    let ort_matmuls = Box::new(OrtMatmuls::create(environment, folder.path())?);
+    let ort_forward = Box::new(OrtForward::create(environment, folder.path())?);
     let mut subjects = [
-        Subject { name: "matmuls", contenders: vec![Box::new(OrtMatmuls::create(&environment, folder.path())?)] },
-        Subject { name: "forward", contenders: vec![Box::new(OrtForward::create(&environment, folder.path())?)] },
+        Subject { name: "matmuls", contenders: vec![ort_matmuls, Box::new(VeridraftMatmuls::create()?)] },
+        Subject { name: "forward", contenders: vec![ort_forward, Box::new(VeridraftForward::create(&runtime)?)] },
     ];
     println!(
         "| subject | rows | who | median ms | quartiles ms | T(k)/T(1) | weights, bytes | GB/s | time by the first's |"

@@ -41,7 +41,8 @@ impl QuantisedGraph {
         let scales: Vec<f32> = self.noise.bytes(outs * blocks).iter().map(|&byte| scale * around_one(byte)).collect();
         self.weight_bytes += (codes.len() + 4 * scales.len()) as u64;
         let block_bytes = BLOCK * bits / 8;
-        let codes = self.graph.constant_bytes(&format!("{name}.codes"), &[outs, blocks, block_bytes], &codes)?;
+        let codes =
+            self.graph.constant_bytes(&format!("{name}.codes"), &[outs, blocks, block_bytes], |write| write(&codes))?;
         let scales = self.graph.constant(&format!("{name}.scales"), &[outs * blocks], &scales)?;
         let attributes = [
             ("K", Int(ins as i64)),

@@ -5,19 +5,9 @@ use std::path::Path;
 use anyhow::{Result, anyhow};
 use ort::environment::Environment;
 use ort::session::Session;
-use veridraft_models::cache::to_stderr;
-use veridraft_models::runtime::{LibraryChoice, find_library, install};
 
-const THREADS: usize = 2;
-
-/// The library that Veridraft uses.
-pub(crate) fn environment() -> Result<Environment> {
-    let library = match find_library(&LibraryChoice::default())? {
-        Some(library) => library.path,
-        None => install(&to_stderr)?,
-    };
-    Ok(ort::init_from(library)?.build()?)
-}
+/// Threads of every contender.
+pub(crate) const THREADS: usize = 2;
 
 /// A session on `path`. Weights are prepacked, which is the default.
 pub(crate) fn open(environment: &Environment, path: &Path) -> Result<Session> {

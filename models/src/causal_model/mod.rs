@@ -10,14 +10,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ort::session::{Session, SessionInputValue};
 use ort::value::Tensor;
-use veridraft_kernels::Simd;
+use veridraft_kernels::{Pool, Simd};
 
 use self::batch_tensors::BatchTensors;
 use self::kv_pages::{BLOCK_TOKENS, KvPages};
 pub use self::metadata::{FORMAT_VERSION, Metadata};
 pub use self::profile::Profile;
 use self::profile::TraceFolder;
-use crate::operators::{DOMAIN, Embedding, MatMul, PagedAttention, Pool};
+use crate::operators::{DOMAIN, Embedding, MatMul, PagedAttention};
 use crate::runtime::Runtime;
 use crate::{Batch, CacheSpec, Error, LanguageModel, Limits, Logits, Result};
 

@@ -21,10 +21,9 @@ use std::sync::Arc;
 
 use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
 use ort::value::TensorElementType::{Float32, Uint8};
-use veridraft_kernels::{LAYOUT_VERSION, MatMul as Product, PackedWeights, RmsNorm, Simd, WeightFormat, matmul};
+use veridraft_kernels::{LAYOUT_VERSION, MatMul as Product, PackedWeights, Pool, RmsNorm, Simd, WeightFormat, matmul};
 
 use super::node::{Attributes, Inputs, guarded, write_output};
-use super::pool::Pool;
 
 const VERSION: i64 = 1;
 

@@ -20,10 +20,11 @@ use std::sync::Arc;
 
 use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
 use ort::value::TensorElementType::{Bool, Float32, Int32};
-use veridraft_kernels::{Attention, AttentionConfig, Columns, CosSin, LayerPages, PagedRows, Simd, append, attend};
+use veridraft_kernels::{
+    Attention, AttentionConfig, Columns, CosSin, LayerPages, PagedRows, Pool, Simd, append, attend,
+};
 
 use super::node::{Attributes, Axed, Inputs, guarded, write_output};
-use super::pool::Pool;
 use crate::causal_model::kv_pages::{BLOCK_TOKENS, KvPages};
 
 const VERSION: i64 = 1;

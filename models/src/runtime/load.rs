@@ -55,8 +55,10 @@ impl Runtime {
         providers::available()
     }
 
-    /// What sessions are made in.
-    pub(crate) fn environment(&self) -> &Environment {
+    /// What sessions are made in. Public for benches alone, which run graphs of ONNX Runtime's own operators beside ours: a
+    /// process has one environment.
+    #[doc(hidden)]
+    pub fn environment(&self) -> &Environment {
         &self.environment
     }
 

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle, Thread};
 
-use veridraft_kernels::Parallel;
+use super::Parallel;
 
 /// Looks at the ticket before a waiting thread lets others run: some ten microseconds.
 const SPINS: usize = 500;
@@ -25,8 +25,8 @@ const SPINS: usize = 500;
 /// Times that it then lets others run before it sleeps.
 const YIELDS: usize = 200;
 
-/// Some threads beside the caller's.
-pub(crate) struct Pool {
+/// Some threads beside the caller's. One caller's loop runs on them at a time; another caller then works alone.
+pub struct Pool {
     shared: Arc<Shared>,
     workers: Vec<Worker>,
     /// Held by the caller whose job runs; another one then works alone.
@@ -56,7 +56,7 @@ struct Job<'a> {
 
 impl Pool {
     /// A pool of `threads`, the caller's among them; 0 is one a core.
-    pub(crate) fn new(threads: usize) -> std::io::Result<Self> {
+    pub fn new(threads: usize) -> std::io::Result<Self> {
         let cores = || thread::available_parallelism().map_or(1, usize::from);
         let threads = if threads == 0 { cores() } else { threads };
         let shared = Arc::new(Shared {
@@ -76,7 +76,7 @@ impl Pool {
     }
 
     /// Keeps the threads awake until the guard is dropped.
-    pub(crate) fn pass(&self) -> Pass<'_> {
+    pub fn pass(&self) -> Pass<'_> {
         self.shared.passes.fetch_add(1, SeqCst);
         self.wake();
         Pass { pool: self }
@@ -90,7 +90,7 @@ impl Pool {
 }
 
 /// A forward pass during which a pool's threads stay awake.
-pub(crate) struct Pass<'a> {
+pub struct Pass<'a> {
     pool: &'a Pool,
 }
 

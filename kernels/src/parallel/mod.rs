@@ -1,5 +1,9 @@
 //! Who runs a kernel's loops: the caller brings the threads.
 
+mod pool;
+
+pub use pool::{Pass, Pool};
+
 /// Runs independent tasks, on threads or not.
 pub trait Parallel {
     /// Calls `task` once with each number below `tasks`, in any order, and returns when all are done.

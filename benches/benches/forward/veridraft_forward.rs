@@ -1,0 +1,63 @@
+//! A whole forward pass of the default model by Veridraft.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use veridraft_models::cache::cache_directory;
+use veridraft_models::runtime::Runtime;
+use veridraft_models::{Batch, BlockId, CausalModel, CausalModelConfig, LanguageModel};
+
+use crate::contender::Contender;
+use crate::session::THREADS;
+use crate::sizes::{PREFILL, Pass, VOCABULARY};
+
+/// Where the default model lies in the cache.
+const MODEL: &str = "models/smollm2-135m/auto/onnx/model.onnx";
+
+/// The open model.
+pub(crate) struct VeridraftForward {
+    model: CausalModel,
+    weight_bytes: u64,
+}
+
+impl VeridraftForward {
+    pub(crate) fn create(runtime: &Runtime) -> Result<Self> {
+        let path = cache_directory()?.join(MODEL);
+        let data = path.with_extension("onnx.data");
+        let weight_bytes = size(&data).context("run `veridraft model pull smollm2-135m` first")?;
+        let config = CausalModelConfig { threads: THREADS, ..CausalModelConfig::default() };
+        Ok(Self { model: CausalModel::open(runtime, &path, config)?, weight_bytes })
+    }
+}
+
+fn size(path: &Path) -> Result<u64> {
+    Ok(std::fs::metadata(path).with_context(|| format!("`{}`", path.display()))?.len())
+}
+
+impl Contender for VeridraftForward {
+    fn name(&self) -> &'static str {
+        "Veridraft forward"
+    }
+
+    fn weight_bytes(&self) -> u64 {
+        self.weight_bytes
+    }
+
+    /// The rows stand behind a context of zeros in the cache, which cost what any others would.
+    fn run(&mut self, pass: Pass) -> Result<()> {
+        let end = (pass.context + pass.rows) as u32;
+        let positions: Vec<u32> = (pass.context as u32..end).collect();
+        let blocks = (PREFILL.rows + 64).div_ceil(self.model.cache_spec().block_tokens) as u32;
+        let batch = Batch {
+            token_ids: positions.iter().map(|position| position * 97 % VOCABULARY as u32).collect(),
+            slot_mapping: positions.clone(),
+            positions,
+            block_tables: vec![(0..blocks).map(BlockId).collect()],
+            query_starts: vec![0, pass.rows as u32],
+            tree_mask: None,
+            logit_rows: pass.logit_rows().iter().map(|&row| row as u32).collect(),
+        };
+        self.model.forward(&batch)?;
+        Ok(())
+    }
+}
