@@ -71,8 +71,8 @@ impl OrtForward {
 }
 
 impl Contender for OrtForward {
-    fn name(&self) -> &'static str {
-        "ONNX Runtime forward"
+    fn name(&self) -> String {
+        "ONNX Runtime".to_owned()
     }
 
     fn weight_bytes(&self) -> u64 {

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use veridraft_engine::measure::{Rounds, Spread, take_turns};
+use veridraft_models::Simd;
 use veridraft_models::runtime::{LibraryChoice, Runtime};
 
 use crate::contender::Contender;
@@ -39,12 +40,15 @@ fn main() -> Result<()> {
     let runtime = Runtime::load(&LibraryChoice::default())?;
     let environment = runtime.environment();
     let folder = tempfile::tempdir()?;
-    let ort_matmuls = Box::new(OrtMatmuls::create(environment, folder.path())?);
-    let ort_forward = Box::new(OrtForward::create(environment, folder.path())?);
-    let mut subjects = [
-        Subject { name: "matmuls", contenders: vec![ort_matmuls, Box::new(VeridraftMatmuls::create()?)] },
-        Subject { name: "forward", contenders: vec![ort_forward, Box::new(VeridraftForward::create(&runtime)?)] },
-    ];
+    let mut matmuls: Vec<Box<dyn Contender>> = vec![Box::new(OrtMatmuls::create(environment, folder.path())?)];
+    let mut forward: Vec<Box<dyn Contender>> = vec![Box::new(OrtForward::create(environment, folder.path())?)];
+    // The portable path is an oracle, tens of times slower.
+    for simd in Simd::available().filter(|simd| *simd != Simd::Portable) {
+        matmuls.push(Box::new(VeridraftMatmuls::create(simd)?));
+        forward.push(Box::new(VeridraftForward::create(&runtime, simd)?));
+    }
+    let mut subjects =
+        [Subject { name: "matmuls", contenders: matmuls }, Subject { name: "forward", contenders: forward }];
     println!(
         "| subject | rows | who | median ms | quartiles ms | T(k)/T(1) | weights, bytes | GB/s | time by the first's |"
     );

@@ -34,8 +34,8 @@ impl OrtMatmuls {
 }
 
 impl Contender for OrtMatmuls {
-    fn name(&self) -> &'static str {
-        "ONNX Runtime matmuls"
+    fn name(&self) -> String {
+        "ONNX Runtime".to_owned()
     }
 
     fn weight_bytes(&self) -> u64 {

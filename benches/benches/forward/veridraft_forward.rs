@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use veridraft_models::cache::cache_directory;
 use veridraft_models::runtime::Runtime;
-use veridraft_models::{Batch, BlockId, CausalModel, CausalModelConfig, LanguageModel};
+use veridraft_models::{Batch, BlockId, CausalModel, CausalModelConfig, LanguageModel, Simd};
 
 use crate::contender::Contender;
 use crate::session::THREADS;
@@ -18,15 +18,16 @@ const MODEL: &str = "models/smollm2-135m/auto/onnx/model.onnx";
 pub(crate) struct VeridraftForward {
     model: CausalModel,
     weight_bytes: u64,
+    simd: Simd,
 }
 
 impl VeridraftForward {
-    pub(crate) fn create(runtime: &Runtime) -> Result<Self> {
+    pub(crate) fn create(runtime: &Runtime, simd: Simd) -> Result<Self> {
         let path = cache_directory()?.join(MODEL);
         let data = path.with_extension("onnx.data");
         let weight_bytes = size(&data).context("run `veridraft model pull smollm2-135m` first")?;
-        let config = CausalModelConfig { threads: THREADS, ..CausalModelConfig::default() };
-        Ok(Self { model: CausalModel::open(runtime, &path, config)?, weight_bytes })
+        let config = CausalModelConfig { threads: THREADS, simd, ..CausalModelConfig::default() };
+        Ok(Self { model: CausalModel::open(runtime, &path, config)?, weight_bytes, simd })
     }
 }
 
@@ -35,8 +36,8 @@ fn size(path: &Path) -> Result<u64> {
 }
 
 impl Contender for VeridraftForward {
-    fn name(&self) -> &'static str {
-        "Veridraft forward"
+    fn name(&self) -> String {
+        format!("Veridraft, {}", self.simd)
     }
 
     fn weight_bytes(&self) -> u64 {

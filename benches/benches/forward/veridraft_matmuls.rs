@@ -26,11 +26,11 @@ struct Packed {
 }
 
 impl VeridraftMatmuls {
-    pub(crate) fn create() -> Result<Self> {
+    pub(crate) fn create(simd: Simd) -> Result<Self> {
         let mut seed = 0x2545_f491_4f6c_dd1d;
         let layers = (0..LAYERS).map(|_| [QKV, O, GATE_UP, DOWN].map(|matrix| Packed::random(matrix, &mut seed)));
         let layers = layers.collect();
-        Ok(Self { layers, head: Packed::random(HEAD, &mut seed), pool: Pool::new(THREADS)?, simd: Simd::detect() })
+        Ok(Self { layers, head: Packed::random(HEAD, &mut seed), pool: Pool::new(THREADS)?, simd })
     }
 
     fn multiply(&self, packed: &Packed, input: &[f32], output: &mut Vec<f32>) -> Result<()> {
@@ -57,8 +57,8 @@ impl Packed {
 }
 
 impl Contender for VeridraftMatmuls {
-    fn name(&self) -> &'static str {
-        "Veridraft matmuls"
+    fn name(&self) -> String {
+        format!("Veridraft, {}", self.simd)
     }
 
     fn weight_bytes(&self) -> u64 {

@@ -5,13 +5,11 @@
 //! path's instructions, and everything in a job is `#[inline(always)]` to end up there.
 
 #[cfg(target_arch = "x86_64")]
-mod avx2;
-#[cfg(target_arch = "x86_64")]
-mod avx2_bytes;
-mod bytes;
+mod avx;
+mod panels;
 mod portable;
 
-pub(crate) use bytes::{Bytes, Dots};
+pub(crate) use panels::{GROUP, Group, Panels};
 
 use crate::simd::Simd;
 
@@ -19,9 +17,18 @@ use crate::simd::Simd;
 pub(crate) const LANES: usize = 8;
 
 /// A dispatch path. Every operation works lane by lane, so a number's bits do not depend on its lane.
-pub(crate) trait Lanes: Copy + Bytes {
+pub(crate) trait Lanes: Copy {
     /// Eight f32.
     type Vector: Copy;
+    /// Columns of one panel.
+    type One: Panels<1>;
+    /// Columns of two panels.
+    type Two: Panels<2>;
+
+    /// The path's way with one panel.
+    fn one(self) -> Self::One;
+    /// The path's way with two panels.
+    fn two(self) -> Self::Two;
 
     /// Does a job with the path's instructions.
     fn run<J: Job>(self, job: J) -> J::Output;
@@ -29,16 +36,6 @@ pub(crate) trait Lanes: Copy + Bytes {
     fn splat(self, number: f32) -> Self::Vector;
     /// The eight numbers.
     fn load(self, numbers: &[f32; LANES]) -> Self::Vector;
-    /// Eight f32, little-endian.
-    fn load_f32(self, numbers: &[u8; 4 * LANES]) -> Self::Vector;
-    /// Eight f16, little-endian.
-    fn load_f16(self, numbers: &[u8; 2 * LANES]) -> Self::Vector;
-    /// Eight unsigned bytes.
-    fn load_u8(self, numbers: &[u8; LANES]) -> Self::Vector;
-    /// Eight signed bytes.
-    fn load_i8(self, numbers: &[u8; LANES]) -> Self::Vector;
-    /// Eight integers that f32 can hold.
-    fn from_sums(self, sums: Self::Sums) -> Self::Vector;
     /// Writes the vector to eight places.
     fn store(self, vector: Self::Vector, places: &mut [f32; LANES]);
     /// `a + b`
@@ -83,19 +80,29 @@ pub(crate) trait Program {
     fn run<L: Lanes>(self, lanes: L) -> Self::Output;
 }
 
-/// Whether the processor has what the AVX2 path needs.
-#[cfg(target_arch = "x86_64")]
-pub(crate) fn has_avx2() -> bool {
-    avx2::Avx2::detect().is_some()
+/// Whether the processor has what a path needs.
+pub(crate) fn is_available(simd: Simd) -> bool {
+    match simd {
+        Simd::Portable => true,
+        #[cfg(target_arch = "x86_64")]
+        Simd::Avx2 => avx::Avx2::detect().is_some(),
+        #[cfg(target_arch = "x86_64")]
+        Simd::Avx512Vnni => avx::Avx512Vnni::detect().is_some(),
+        #[cfg(not(target_arch = "x86_64"))]
+        Simd::Avx2 | Simd::Avx512Vnni => false,
+    }
 }
 
 /// Runs `program` on the path of `simd`.
 pub(crate) fn dispatch<P: Program>(simd: Simd, program: P) -> P::Output {
+    const CHOSEN: &str = "a path is chosen only where it is available";
     match simd {
         Simd::Portable => program.run(portable::Portable),
         #[cfg(target_arch = "x86_64")]
-        Simd::Avx2 => program.run(avx2::Avx2::detect().expect("AVX2 is chosen only where it is available")),
+        Simd::Avx2 => program.run(avx::Avx2::detect().expect(CHOSEN)),
+        #[cfg(target_arch = "x86_64")]
+        Simd::Avx512Vnni => program.run(avx::Avx512Vnni::detect().expect(CHOSEN)),
         #[cfg(not(target_arch = "x86_64"))]
-        Simd::Avx2 => panic!("AVX2 is chosen only where it is available"),
+        Simd::Avx2 | Simd::Avx512Vnni => panic!("{CHOSEN}"),
     }
 }

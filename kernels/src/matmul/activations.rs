@@ -3,72 +3,49 @@
 use std::sync::Mutex;
 
 use super::MatMul;
-use crate::lanes::{Job, LANES, Lanes, Program, dispatch};
+use crate::lanes::{GROUP, Group, Job, LANES, Lanes, Program, dispatch};
 use crate::parallel::Parallel;
 use crate::simd::Simd;
-
-/// Values in a block of activations, two groups of [`GROUP`] with a scale each.
-pub(super) const BLOCK: usize = 64;
-
-/// Values that share a scale.
-const GROUP: usize = 32;
 
 /// Rows that one task prepares.
 const TASK_ROWS: usize = 16;
 
-/// 64 quantised values of a row.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub(super) struct ActivationBlock {
-    /// -127 to 127
-    pub(super) codes: [[i8; GROUP]; 2],
-    /// What the codes of a group are multiplied by.
-    pub(super) scales: [f32; 2],
-    /// Scale times sum of the codes.
-    pub(super) scaled_sums: [f32; 2],
-    /// -8 times the sum of the codes: what makes 4-bit codes signed.
-    pub(super) offsets: [i32; 2],
-}
-
-const ZERO: ActivationBlock =
-    ActivationBlock { codes: [[0; GROUP]; 2], scales: [0.0; 2], scaled_sums: [0.0; 2], offsets: [0; 2] };
-
 /// All rows of one product, in the forms that its weights need.
 pub(super) struct Activations {
-    /// `[rows, padded k / 64]`; empty where all weights are floats.
-    blocks: Vec<ActivationBlock>,
-    blocks_a_row: usize,
+    /// `[rows, groups of a row]`; empty where all weights are floats.
+    groups: Vec<Group>,
+    groups_a_row: usize,
     /// `[rows, k]`; empty where no weights are floats.
     floats: Vec<f32>,
     k: usize,
 }
 
 impl Activations {
-    /// Prepares every row; `padded_k` is a multiple of 64 and at least `k`.
+    /// Prepares every row, as many groups as the longest records of the weights need.
     pub(super) fn new(simd: Simd, matmul: &MatMul, parallel: &dyn Parallel) -> Self {
         let (k, rows) = (matmul.k(), matmul.rows());
         let is_float = |weights: &crate::PackedWeights| weights.format() == crate::WeightFormat::F32;
         let (any_float, all_float) = (matmul.weights.iter().any(is_float), matmul.weights.iter().all(is_float));
         let records = matmul.weights.iter().map(|weights| k.next_multiple_of(weights.format().record().values));
-        let blocks_a_row = if all_float { 0 } else { records.max().unwrap_or(0).div_ceil(BLOCK) };
+        let groups_a_row = if all_float { 0 } else { records.max().unwrap_or(0).div_ceil(GROUP) };
         let floats_a_row = if any_float { k } else { 0 };
-        let mut blocks = vec![ZERO; rows * blocks_a_row];
+        let mut groups = vec![Group::ZERO; rows * groups_a_row];
         let mut floats = vec![0.0; rows * floats_a_row];
         let tasks: Vec<_> = matmul
             .input
             .chunks(TASK_ROWS * k)
-            .zip(cut(&mut blocks, TASK_ROWS * blocks_a_row))
+            .zip(cut(&mut groups, TASK_ROWS * groups_a_row))
             .zip(cut(&mut floats, TASK_ROWS * floats_a_row))
-            .map(|((input, blocks), floats)| Mutex::new(Rows { matmul, input, blocks, floats }))
+            .map(|((input, groups), floats)| Mutex::new(Rows { matmul, input, groups, floats }))
             .collect();
         let run = |task: usize| dispatch(simd, &mut *tasks[task].lock().expect("no other task has it"));
         parallel.for_each(tasks.len(), &run);
         drop(tasks);
-        Self { blocks, blocks_a_row, floats, k }
+        Self { groups, groups_a_row, floats, k }
     }
 
-    pub(super) fn blocks(&self, row: usize) -> &[ActivationBlock] {
-        &self.blocks[row * self.blocks_a_row..][..self.blocks_a_row]
+    pub(super) fn groups(&self, row: usize) -> &[Group] {
+        &self.groups[row * self.groups_a_row..][..self.groups_a_row]
     }
 
     pub(super) fn floats(&self, row: usize) -> &[f32] {
@@ -90,7 +67,7 @@ fn cut<T>(mut rest: &mut [T], length: usize) -> impl Iterator<Item = &mut [T]> {
 struct Rows<'a> {
     matmul: &'a MatMul<'a>,
     input: &'a [f32],
-    blocks: &'a mut [ActivationBlock],
+    groups: &'a mut [Group],
     floats: &'a mut [f32],
 }
 
@@ -100,15 +77,15 @@ impl Program for &mut Rows<'_> {
     fn run<L: Lanes>(self, lanes: L) {
         let k = self.matmul.k();
         let rows = self.input.len() / k;
-        let (blocks_a_row, floats_a_row) = (self.blocks.len() / rows, self.floats.len() / rows);
-        // A whole number of blocks, so that no loop has a rest.
-        let mut row = vec![0.0; k.next_multiple_of(BLOCK)];
+        let (groups_a_row, floats_a_row) = (self.groups.len() / rows, self.floats.len() / rows);
+        // A whole number of groups, so that no loop has a rest.
+        let mut row = vec![0.0; k.next_multiple_of(GROUP)];
         for index in 0..rows {
             row[..k].copy_from_slice(&self.input[index * k..][..k]);
             lanes.run(Normalize { matmul: self.matmul, row: &mut row });
             self.floats[index * floats_a_row..][..floats_a_row].copy_from_slice(&row[..floats_a_row]);
-            let blocks = &mut self.blocks[index * blocks_a_row..][..blocks_a_row];
-            lanes.run(Quantize { row: &row, blocks });
+            let groups = &mut self.groups[index * groups_a_row..][..groups_a_row];
+            lanes.run(Quantize { row: &row, groups });
         }
     }
 }
@@ -147,10 +124,10 @@ impl Job for Normalize<'_> {
     }
 }
 
-/// Quantises a row; blocks behind its end stay zero.
+/// Quantises a row; groups behind its end stay zero.
 struct Quantize<'a> {
     row: &'a [f32],
-    blocks: &'a mut [ActivationBlock],
+    groups: &'a mut [Group],
 }
 
 impl Job for Quantize<'_> {
@@ -158,18 +135,15 @@ impl Job for Quantize<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
-        let (groups, _) = self.row.as_chunks::<GROUP>();
-        for (pair, block) in groups.as_chunks::<2>().0.iter().zip(self.blocks) {
-            for (half, group) in pair.iter().enumerate() {
-                quantize_group(lanes, group, half, block);
-            }
+        for (values, group) in self.row.as_chunks::<GROUP>().0.iter().zip(self.groups) {
+            *group = quantize(lanes, values);
         }
     }
 }
 
 #[inline(always)]
-fn quantize_group<L: Lanes>(lanes: L, group: &[f32; GROUP], half: usize, block: &mut ActivationBlock) {
-    let (vectors, _) = group.as_chunks::<LANES>();
+fn quantize<L: Lanes>(lanes: L, values: &[f32; GROUP]) -> Group {
+    let (vectors, _) = values.as_chunks::<LANES>();
     let mut largest = lanes.splat(0.0);
     let mut total = lanes.splat(0.0);
     for vector in vectors {
@@ -189,12 +163,10 @@ fn quantize_group<L: Lanes>(lanes: L, group: &[f32; GROUP], half: usize, block: 
         false => f32::NAN,
     };
     let inverse = if scale > 0.0 { 127.0 / largest } else { 0.0 };
-    let mut sum = 0;
-    for (vector, codes) in vectors.iter().zip(block.codes[half].as_chunks_mut::<LANES>().0) {
+    let mut codes = [0; GROUP];
+    for (vector, codes) in vectors.iter().zip(codes.as_chunks_mut::<LANES>().0) {
         *codes = lanes.round(lanes.multiply(lanes.load(vector), lanes.splat(inverse)));
-        sum += codes.iter().map(|&code| i32::from(code)).sum::<i32>();
     }
-    block.scales[half] = scale;
-    block.scaled_sums[half] = scale * sum as f32;
-    block.offsets[half] = -8 * sum;
+    let sum: i32 = codes.iter().map(|&code| i32::from(code)).sum();
+    Group { codes, scale, scaled_sum: scale * sum as f32, offset: -8 * sum }
 }

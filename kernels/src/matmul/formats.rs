@@ -1,105 +1,78 @@
 //! One record of a panel times the same stretch of some rows, for each panel format; the layouts are drawn in
 //! [`weights`](crate::weights).
+//!
+//! Loops are written out, not mapped by closures: what a closure is given to would be compiled without the path's
+//! instructions.
 
-use super::activations::ActivationBlock;
-use crate::lanes::Lanes;
-
-/// Sums of `ROWS` rows in the eight columns of `PANELS` panels.
-pub(super) type TileSums<V, const ROWS: usize, const PANELS: usize> = [[V; ROWS]; PANELS];
+use crate::lanes::{Group, Panels};
 
 /// A quantised panel format.
 pub(super) trait Format {
     /// Bytes of a record.
     type Record;
-    /// Blocks of activations that a record is multiplied with.
-    const BLOCKS: usize;
+    /// Groups of values that a record is multiplied with.
+    const GROUPS: usize;
 
     /// A panel as records.
     fn records(panel: &[u8]) -> &[Self::Record];
 
-    /// Adds the products of a record of each panel with `BLOCKS` blocks of each row.
-    fn add<L: Lanes, const ROWS: usize, const PANELS: usize>(
-        lanes: L,
-        records: [&Self::Record; PANELS],
-        rows: [&[ActivationBlock]; ROWS],
-        sums: &mut TileSums<L::Vector, ROWS, PANELS>,
+    /// Adds the products of a record of each of `P` panels with `GROUPS` groups of each row.
+    fn add<C: Panels<P>, const P: usize, const ROWS: usize>(
+        columns: C,
+        records: [&Self::Record; P],
+        rows: [&[Group]; ROWS],
+        sums: &mut [C::Vector; ROWS],
     );
 }
 
-/// A group of 32 values: number of the block and of the half in it.
-type Group = (usize, usize);
-
-// Loops below are written out, not mapped by closures: what a closure is given to would be compiled without the path's
-// instructions.
-
-/// One group of each row's codes.
+/// One group of each row.
 #[inline(always)]
-fn codes_of<'a, const ROWS: usize>(rows: [&'a [ActivationBlock]; ROWS], (block, half): Group) -> [&'a [i8; 32]; ROWS] {
-    let mut codes = [&rows[0][block].codes[half]; ROWS];
+fn group<'a, const ROWS: usize>(rows: [&'a [Group]; ROWS], index: usize) -> [&'a Group; ROWS] {
+    let mut groups = [&rows[0][index]; ROWS];
     for row in 0..ROWS {
-        codes[row] = &rows[row][block].codes[half];
+        groups[row] = &rows[row][index];
     }
-    codes
+    groups
 }
 
-/// Sixteen of the values of each group.
+/// The part number `index` of `LENGTH` bytes of each record, counted from `START` on.
 #[inline(always)]
-fn halves<const ROWS: usize>(groups: [&[i8; 32]; ROWS], half: usize) -> [&[i8; 16]; ROWS] {
-    let mut halves = [&groups[0].as_chunks::<16>().0[half]; ROWS];
-    for row in 0..ROWS {
-        halves[row] = &groups[row].as_chunks::<16>().0[half];
-    }
-    halves
-}
-
-/// `LENGTH` bytes of each record at `START + index * LENGTH`.
-#[inline(always)]
-fn parts<'a, const START: usize, const LENGTH: usize, const RECORD: usize, const PANELS: usize>(
-    records: [&'a [u8; RECORD]; PANELS],
+fn part<'a, const START: usize, const LENGTH: usize, const RECORD: usize, const P: usize>(
+    records: [&'a [u8; RECORD]; P],
     index: usize,
-) -> [&'a [u8; LENGTH]; PANELS] {
-    let mut parts = [part::<START, LENGTH, RECORD>(records[0], index); PANELS];
-    for panel in 0..PANELS {
-        parts[panel] = part::<START, LENGTH, RECORD>(records[panel], index);
+) -> [&'a [u8; LENGTH]; P] {
+    let mut parts = [&records[0][START..].as_chunks::<LENGTH>().0[index]; P];
+    for panel in 0..P {
+        parts[panel] = &records[panel][START..].as_chunks::<LENGTH>().0[index];
     }
     parts
 }
 
-#[inline(always)]
-fn part<const START: usize, const LENGTH: usize, const RECORD: usize>(
-    record: &[u8; RECORD],
-    index: usize,
-) -> &[u8; LENGTH] {
-    &record[START..].as_chunks::<LENGTH>().0[index]
-}
-
 /// Adds `(scale * s) * dot` to the sum of each row.
 #[inline(always)]
-fn add_scaled<L: Lanes, const ROWS: usize>(
-    lanes: L,
-    dots: [L::Sums; ROWS],
-    scale: L::Vector,
-    rows: [&[ActivationBlock]; ROWS],
-    (block, half): Group,
-    sums: &mut [L::Vector; ROWS],
+fn add_scaled<C: Panels<P>, const P: usize, const ROWS: usize>(
+    columns: C,
+    dots: [C::Sums; ROWS],
+    scale: C::Vector,
+    groups: [&Group; ROWS],
+    sums: &mut [C::Vector; ROWS],
 ) {
     for row in 0..ROWS {
-        let scale = lanes.multiply(scale, lanes.splat(rows[row][block].scales[half]));
-        sums[row] = lanes.multiply_add(scale, lanes.from_sums(dots[row]), sums[row]);
+        let scale = columns.multiply(scale, columns.splat(groups[row].scale));
+        sums[row] = columns.multiply_add(scale, columns.to_floats(dots[row]), sums[row]);
     }
 }
 
 /// Adds `minimum * (s * sum of codes)` to the sum of each row.
 #[inline(always)]
-fn add_minimum<L: Lanes, const ROWS: usize>(
-    lanes: L,
-    minimum: L::Vector,
-    rows: [&[ActivationBlock]; ROWS],
-    (block, half): Group,
-    sums: &mut [L::Vector; ROWS],
+fn add_minimum<C: Panels<P>, const P: usize, const ROWS: usize>(
+    columns: C,
+    minimum: C::Vector,
+    groups: [&Group; ROWS],
+    sums: &mut [C::Vector; ROWS],
 ) {
     for row in 0..ROWS {
-        sums[row] = lanes.multiply_add(minimum, lanes.splat(rows[row][block].scaled_sums[half]), sums[row]);
+        sums[row] = columns.multiply_add(minimum, columns.splat(groups[row].scaled_sum), sums[row]);
     }
 }
 
@@ -108,7 +81,7 @@ pub(super) struct Q4;
 
 impl Format for Q4 {
     type Record = [u8; 288];
-    const BLOCKS: usize = 1;
+    const GROUPS: usize = 2;
 
     #[inline(always)]
     fn records(panel: &[u8]) -> &[[u8; 288]] {
@@ -116,22 +89,20 @@ impl Format for Q4 {
     }
 
     #[inline(always)]
-    fn add<L: Lanes, const ROWS: usize, const PANELS: usize>(
-        lanes: L,
-        records: [&[u8; 288]; PANELS],
-        rows: [&[ActivationBlock]; ROWS],
-        sums: &mut TileSums<L::Vector, ROWS, PANELS>,
+    fn add<C: Panels<P>, const P: usize, const ROWS: usize>(
+        columns: C,
+        records: [&[u8; 288]; P],
+        rows: [&[Group]; ROWS],
+        sums: &mut [C::Vector; ROWS],
     ) {
-        for half in 0..2 {
-            let group = (0, half);
-            let mut dots = lanes.dots4(parts::<32, 128, 288, PANELS>(records, half), codes_of(rows, group));
-            for panel in 0..PANELS {
-                for row in 0..ROWS {
-                    dots[panel][row] = lanes.offset_sums(dots[panel][row], rows[row][0].offsets[half]);
-                }
-                let scale = lanes.load_f16(part::<0, 16, 288>(records[panel], half));
-                add_scaled(lanes, dots[panel], scale, rows, group, &mut sums[panel]);
+        for index in 0..2 {
+            let groups = group(rows, index);
+            let mut dots = columns.dots4(part::<32, 128, 288, P>(records, index), groups);
+            for row in 0..ROWS {
+                dots[row] = columns.offset(dots[row], groups[row].offset);
             }
+            let scale = columns.load_f16(part::<0, 16, 288, P>(records, index));
+            add_scaled(columns, dots, scale, groups, sums);
         }
     }
 }
@@ -141,7 +112,7 @@ pub(super) struct Q4Minimum;
 
 impl Format for Q4Minimum {
     type Record = [u8; 320];
-    const BLOCKS: usize = 1;
+    const GROUPS: usize = 2;
 
     #[inline(always)]
     fn records(panel: &[u8]) -> &[[u8; 320]] {
@@ -149,21 +120,19 @@ impl Format for Q4Minimum {
     }
 
     #[inline(always)]
-    fn add<L: Lanes, const ROWS: usize, const PANELS: usize>(
-        lanes: L,
-        records: [&[u8; 320]; PANELS],
-        rows: [&[ActivationBlock]; ROWS],
-        sums: &mut TileSums<L::Vector, ROWS, PANELS>,
+    fn add<C: Panels<P>, const P: usize, const ROWS: usize>(
+        columns: C,
+        records: [&[u8; 320]; P],
+        rows: [&[Group]; ROWS],
+        sums: &mut [C::Vector; ROWS],
     ) {
-        for half in 0..2 {
-            let group = (0, half);
-            let dots = lanes.dots4(parts::<64, 128, 320, PANELS>(records, half), codes_of(rows, group));
-            for panel in 0..PANELS {
-                let scale = lanes.load_f16(part::<0, 16, 320>(records[panel], half));
-                add_scaled(lanes, dots[panel], scale, rows, group, &mut sums[panel]);
-                let minimum = lanes.load_f16(part::<32, 16, 320>(records[panel], half));
-                add_minimum(lanes, minimum, rows, group, &mut sums[panel]);
-            }
+        for index in 0..2 {
+            let groups = group(rows, index);
+            let dots = columns.dots4(part::<64, 128, 320, P>(records, index), groups);
+            let scale = columns.load_f16(part::<0, 16, 320, P>(records, index));
+            add_scaled(columns, dots, scale, groups, sums);
+            let minimum = columns.load_f16(part::<32, 16, 320, P>(records, index));
+            add_minimum(columns, minimum, groups, sums);
         }
     }
 }
@@ -173,7 +142,7 @@ pub(super) struct Q4K;
 
 impl Format for Q4K {
     type Record = [u8; 1184];
-    const BLOCKS: usize = 4;
+    const GROUPS: usize = 8;
 
     #[inline(always)]
     fn records(panel: &[u8]) -> &[[u8; 1184]] {
@@ -181,25 +150,22 @@ impl Format for Q4K {
     }
 
     #[inline(always)]
-    fn add<L: Lanes, const ROWS: usize, const PANELS: usize>(
-        lanes: L,
-        records: [&[u8; 1184]; PANELS],
-        rows: [&[ActivationBlock]; ROWS],
-        sums: &mut TileSums<L::Vector, ROWS, PANELS>,
+    fn add<C: Panels<P>, const P: usize, const ROWS: usize>(
+        columns: C,
+        records: [&[u8; 1184]; P],
+        rows: [&[Group]; ROWS],
+        sums: &mut [C::Vector; ROWS],
     ) {
+        let d = columns.load_f16(part::<0, 16, 1184, P>(records, 0));
+        let e = columns.load_f16(part::<16, 16, 1184, P>(records, 0));
+        let minus_e = columns.multiply(e, columns.splat(-1.0));
         for index in 0..8 {
-            let group = (index / 2, index % 2);
-            let dots = lanes.dots4(parts::<160, 128, 1184, PANELS>(records, index), codes_of(rows, group));
-            for panel in 0..PANELS {
-                let record = records[panel];
-                let (d, e) = (part::<0, 16, 1184>(record, 0), part::<16, 16, 1184>(record, 0));
-                let scale = lanes.load_u8(part::<32, 8, 1184>(record, index));
-                let scale = lanes.multiply(lanes.load_f16(d), scale);
-                add_scaled(lanes, dots[panel], scale, rows, group, &mut sums[panel]);
-                let minimum = lanes.load_u8(part::<96, 8, 1184>(record, index));
-                let minimum = lanes.subtract(lanes.splat(0.0), lanes.multiply(lanes.load_f16(e), minimum));
-                add_minimum(lanes, minimum, rows, group, &mut sums[panel]);
-            }
+            let groups = group(rows, index);
+            let dots = columns.dots4(part::<160, 128, 1184, P>(records, index), groups);
+            let scale = columns.load_u8(part::<32, 8, 1184, P>(records, index));
+            add_scaled(columns, dots, columns.multiply(d, scale), groups, sums);
+            let minimum = columns.load_u8(part::<96, 8, 1184, P>(records, index));
+            add_minimum(columns, columns.multiply(minus_e, minimum), groups, sums);
         }
     }
 }
@@ -209,7 +175,7 @@ pub(super) struct Q8;
 
 impl Format for Q8 {
     type Record = [u8; 544];
-    const BLOCKS: usize = 1;
+    const GROUPS: usize = 2;
 
     #[inline(always)]
     fn records(panel: &[u8]) -> &[[u8; 544]] {
@@ -217,19 +183,17 @@ impl Format for Q8 {
     }
 
     #[inline(always)]
-    fn add<L: Lanes, const ROWS: usize, const PANELS: usize>(
-        lanes: L,
-        records: [&[u8; 544]; PANELS],
-        rows: [&[ActivationBlock]; ROWS],
-        sums: &mut TileSums<L::Vector, ROWS, PANELS>,
+    fn add<C: Panels<P>, const P: usize, const ROWS: usize>(
+        columns: C,
+        records: [&[u8; 544]; P],
+        rows: [&[Group]; ROWS],
+        sums: &mut [C::Vector; ROWS],
     ) {
-        for half in 0..2 {
-            let group = (0, half);
-            let dots = lanes.dots8_of_32(parts::<32, 256, 544, PANELS>(records, half), codes_of(rows, group));
-            for panel in 0..PANELS {
-                let scale = lanes.load_f16(part::<0, 16, 544>(records[panel], half));
-                add_scaled(lanes, dots[panel], scale, rows, group, &mut sums[panel]);
-            }
+        for index in 0..2 {
+            let groups = group(rows, index);
+            let dots = columns.dots8(part::<32, 256, 544, P>(records, index), groups);
+            let scale = columns.load_f16(part::<0, 16, 544, P>(records, index));
+            add_scaled(columns, dots, scale, groups, sums);
         }
     }
 }
@@ -239,7 +203,7 @@ pub(super) struct Q8Minimum;
 
 impl Format for Q8Minimum {
     type Record = [u8; 640];
-    const BLOCKS: usize = 1;
+    const GROUPS: usize = 2;
 
     #[inline(always)]
     fn records(panel: &[u8]) -> &[[u8; 640]] {
@@ -247,21 +211,19 @@ impl Format for Q8Minimum {
     }
 
     #[inline(always)]
-    fn add<L: Lanes, const ROWS: usize, const PANELS: usize>(
-        lanes: L,
-        records: [&[u8; 640]; PANELS],
-        rows: [&[ActivationBlock]; ROWS],
-        sums: &mut TileSums<L::Vector, ROWS, PANELS>,
+    fn add<C: Panels<P>, const P: usize, const ROWS: usize>(
+        columns: C,
+        records: [&[u8; 640]; P],
+        rows: [&[Group]; ROWS],
+        sums: &mut [C::Vector; ROWS],
     ) {
-        for half in 0..2 {
-            let group = (0, half);
-            let dots = lanes.dots8_of_32(parts::<128, 256, 640, PANELS>(records, half), codes_of(rows, group));
-            for panel in 0..PANELS {
-                let scale = lanes.load_f32(part::<0, 32, 640>(records[panel], half));
-                add_scaled(lanes, dots[panel], scale, rows, group, &mut sums[panel]);
-                let minimum = lanes.load_f32(part::<64, 32, 640>(records[panel], half));
-                add_minimum(lanes, minimum, rows, group, &mut sums[panel]);
-            }
+        for index in 0..2 {
+            let groups = group(rows, index);
+            let dots = columns.dots8(part::<128, 256, 640, P>(records, index), groups);
+            let scale = columns.load_f32(part::<0, 32, 640, P>(records, index));
+            add_scaled(columns, dots, scale, groups, sums);
+            let minimum = columns.load_f32(part::<64, 32, 640, P>(records, index));
+            add_minimum(columns, minimum, groups, sums);
         }
     }
 }
@@ -271,7 +233,7 @@ pub(super) struct Q8K;
 
 impl Format for Q8K {
     type Record = [u8; 2192];
-    const BLOCKS: usize = 4;
+    const GROUPS: usize = 8;
 
     #[inline(always)]
     fn records(panel: &[u8]) -> &[[u8; 2192]] {
@@ -279,21 +241,18 @@ impl Format for Q8K {
     }
 
     #[inline(always)]
-    fn add<L: Lanes, const ROWS: usize, const PANELS: usize>(
-        lanes: L,
-        records: [&[u8; 2192]; PANELS],
-        rows: [&[ActivationBlock]; ROWS],
-        sums: &mut TileSums<L::Vector, ROWS, PANELS>,
+    fn add<C: Panels<P>, const P: usize, const ROWS: usize>(
+        columns: C,
+        records: [&[u8; 2192]; P],
+        rows: [&[Group]; ROWS],
+        sums: &mut [C::Vector; ROWS],
     ) {
-        for sixteen in 0..16 {
-            let group = (sixteen / 4, sixteen % 4 / 2);
-            let values = halves(codes_of(rows, group), sixteen % 2);
-            let dots = lanes.dots8(parts::<144, 128, 2192, PANELS>(records, sixteen), values);
-            for panel in 0..PANELS {
-                let d = lanes.load_f16(part::<0, 16, 2192>(records[panel], 0));
-                let scale = lanes.multiply(d, lanes.load_i8(part::<16, 8, 2192>(records[panel], sixteen)));
-                add_scaled(lanes, dots[panel], scale, rows, group, &mut sums[panel]);
-            }
+        let d = columns.load_f16(part::<0, 16, 2192, P>(records, 0));
+        for index in 0..16 {
+            let groups = group(rows, index / 2);
+            let dots = columns.dots8_of_half(part::<144, 128, 2192, P>(records, index), groups, index % 2);
+            let scale = columns.load_i8(part::<16, 8, 2192, P>(records, index));
+            add_scaled(columns, dots, columns.multiply(d, scale), groups, sums);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! A tile: some rows times one or two panels, sums in registers or the first-level cache.
 
-use super::activations::{ActivationBlock, Activations};
+use super::activations::Activations;
 use super::formats::{Format, Q4, Q4K, Q4Minimum, Q8, Q8K, Q8Minimum};
-use crate::lanes::{Job, LANES, Lanes};
+use crate::lanes::{Group, Job, LANES, Lanes, Panels};
 use crate::weights::WeightFormat;
 
 /// Rows of the largest tile.
@@ -42,12 +42,20 @@ fn sized<L: Lanes, const ROWS: usize, const PANELS: usize>(
     activations: &Activations,
     first: usize,
     sums: &mut Sums,
-) {
+) where
+    for<'a> FloatTile<'a, ROWS, PANELS>: Job<Output = ()>,
+    for<'a> Tile<'a, Q4, ROWS, PANELS>: Job<Output = ()>,
+    for<'a> Tile<'a, Q4Minimum, ROWS, PANELS>: Job<Output = ()>,
+    for<'a> Tile<'a, Q4K, ROWS, PANELS>: Job<Output = ()>,
+    for<'a> Tile<'a, Q8, ROWS, PANELS>: Job<Output = ()>,
+    for<'a> Tile<'a, Q8Minimum, ROWS, PANELS>: Job<Output = ()>,
+    for<'a> Tile<'a, Q8K, ROWS, PANELS>: Job<Output = ()>,
+{
     if format == WeightFormat::F32 {
         let rows = std::array::from_fn(|row| activations.floats(first + row));
         return lanes.run(FloatTile::<ROWS, PANELS> { panels, rows, sums });
     }
-    let rows: [&[ActivationBlock]; ROWS] = std::array::from_fn(|row| activations.blocks(first + row));
+    let rows: [&[Group]; ROWS] = std::array::from_fn(|row| activations.groups(first + row));
     match format {
         WeightFormat::F32 => unreachable!("handled above"),
         WeightFormat::Q4 => lanes.run(Tile::<Q4, ROWS, PANELS>::new(panels, rows, sums)),
@@ -62,39 +70,49 @@ fn sized<L: Lanes, const ROWS: usize, const PANELS: usize>(
 /// A tile of quantised weights.
 struct Tile<'a, F: Format, const ROWS: usize, const PANELS: usize> {
     panels: [&'a [F::Record]; PANELS],
-    rows: [&'a [ActivationBlock]; ROWS],
+    rows: [&'a [Group]; ROWS],
     sums: &'a mut Sums,
 }
 
 impl<'a, F: Format, const ROWS: usize, const PANELS: usize> Tile<'a, F, ROWS, PANELS> {
-    fn new(panels: [&'a [u8]; PANELS], rows: [&'a [ActivationBlock]; ROWS], sums: &'a mut Sums) -> Self {
+    fn new(panels: [&'a [u8]; PANELS], rows: [&'a [Group]; ROWS], sums: &'a mut Sums) -> Self {
         Self { panels: panels.map(F::records), rows, sums }
     }
-}
-
-impl<F: Format, const ROWS: usize, const PANELS: usize> Job for Tile<'_, F, ROWS, PANELS> {
-    type Output = ();
 
     #[inline(always)]
-    fn run<L: Lanes>(self, lanes: L) {
-        let mut sums = [[lanes.splat(0.0); ROWS]; PANELS];
+    fn multiply<L: Lanes, C: Panels<PANELS>>(self, lanes: L, columns: C) {
+        let mut sums = [columns.splat(0.0); ROWS];
         for index in 0..self.panels[0].len() {
             let mut rows = self.rows;
             for row in &mut rows {
-                *row = &row[index * F::BLOCKS..][..F::BLOCKS];
+                *row = &row[index * F::GROUPS..][..F::GROUPS];
             }
             let mut records = [&self.panels[0][index]; PANELS];
             for panel in 0..PANELS {
                 records[panel] = &self.panels[panel][index];
                 prefetch_next(lanes, records[panel], PANELS * self.panels[panel].len());
             }
-            F::add(lanes, records, rows, &mut sums);
+            F::add(columns, records, rows, &mut sums);
         }
-        for (panel, sums) in sums.into_iter().enumerate() {
-            for (row, sum) in sums.into_iter().enumerate() {
-                lanes.store(sum, &mut self.sums[row][panel]);
-            }
-        }
+        store(columns, sums, self.sums);
+    }
+}
+
+impl<F: Format, const ROWS: usize> Job for Tile<'_, F, ROWS, 1> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) {
+        self.multiply(lanes, lanes.one());
+    }
+}
+
+impl<F: Format, const ROWS: usize> Job for Tile<'_, F, ROWS, 2> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) {
+        self.multiply(lanes, lanes.two());
     }
 }
 
@@ -105,29 +123,52 @@ struct FloatTile<'a, const ROWS: usize, const PANELS: usize> {
     sums: &'a mut Sums,
 }
 
-impl<const ROWS: usize, const PANELS: usize> Job for FloatTile<'_, ROWS, PANELS> {
+impl<const ROWS: usize, const PANELS: usize> FloatTile<'_, ROWS, PANELS> {
+    #[inline(always)]
+    fn multiply<L: Lanes, C: Panels<PANELS>>(self, lanes: L, columns: C) {
+        let mut sums = [columns.splat(0.0); ROWS];
+        let records = self.panels[0].len() / (4 * LANES);
+        for k in 0..records {
+            let mut weights = [&[0; 4 * LANES]; PANELS];
+            for panel in 0..PANELS {
+                weights[panel] = &self.panels[panel].as_chunks().0[k];
+                if k % 2 == 0 {
+                    prefetch_next(lanes, weights[panel], PANELS * records);
+                }
+            }
+            let weights = columns.load_f32(weights);
+            for row in 0..ROWS {
+                sums[row] = columns.multiply_add(columns.splat(self.rows[row][k]), weights, sums[row]);
+            }
+        }
+        store(columns, sums, self.sums);
+    }
+}
+
+impl<const ROWS: usize> Job for FloatTile<'_, ROWS, 1> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
-        let panels = self.panels.map(|panel| panel.as_chunks::<{ 4 * LANES }>().0);
-        let mut sums = [[lanes.splat(0.0); ROWS]; PANELS];
-        for k in 0..panels[0].len() {
-            let mut values = [lanes.splat(0.0); ROWS];
-            for (value, row) in values.iter_mut().zip(self.rows) {
-                *value = lanes.splat(row[k]);
-            }
-            for (panel, sums) in panels.iter().zip(&mut sums) {
-                let weights = lanes.load_f32(&panel[k]);
-                for (sum, value) in sums.iter_mut().zip(values) {
-                    *sum = lanes.multiply_add(value, weights, *sum);
-                }
-            }
-        }
-        for (panel, sums) in sums.into_iter().enumerate() {
-            for (row, sum) in sums.into_iter().enumerate() {
-                lanes.store(sum, &mut self.sums[row][panel]);
-            }
+        self.multiply(lanes, lanes.one());
+    }
+}
+
+impl<const ROWS: usize> Job for FloatTile<'_, ROWS, 2> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) {
+        self.multiply(lanes, lanes.two());
+    }
+}
+
+#[inline(always)]
+fn store<C: Panels<P>, const P: usize, const ROWS: usize>(columns: C, sums: [C::Vector; ROWS], places: &mut Sums) {
+    for row in 0..ROWS {
+        let numbers = columns.store(sums[row]);
+        for panel in 0..P {
+            places[row][panel] = numbers[panel];
         }
     }
 }

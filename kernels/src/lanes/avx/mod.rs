@@ -1,12 +1,24 @@
 //! Vectors as AVX registers, with fused multiply-add.
+//!
+//! Two paths share them: AVX2, and AVX-512 with VNNI, whose wider registers serve panels of weights. Float operations are
+//! the same in the same order on both, so the results of products have the same bits.
+
+mod avx2;
+mod avx512;
 
 use std::arch::x86_64::*;
 
-use super::{Job, LANES, Lanes};
+use super::{Job, LANES, Lanes, Panels};
 
-/// Proof that the processor has AVX2, FMA and F16C; made by [`detect`](Self::detect) alone.
+/// Proof that the processor has AVX2, FMA and F16C and, `WIDE`, AVX-512 with VNNI; made by `detect` alone.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx2(());
+pub(crate) struct Avx<const WIDE: bool>(());
+
+/// The path with AVX2, FMA and F16C.
+pub(crate) type Avx2 = Avx<false>;
+
+/// The path with AVX-512 F, BW, VL and VNNI besides.
+pub(crate) type Avx512Vnni = Avx<true>;
 
 impl Avx2 {
     pub(crate) fn detect() -> Option<Self> {
@@ -16,16 +28,80 @@ impl Avx2 {
     }
 }
 
-impl Lanes for Avx2 {
-    type Vector = __m256;
+impl Avx512Vnni {
+    pub(crate) fn detect() -> Option<Self> {
+        let found = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512vnni");
+        Avx2::detect().filter(|_| found).map(|_| Self(()))
+    }
+}
 
-    fn run<J: Job>(self, job: J) -> J::Output {
+/// What differs between the two.
+pub(crate) trait Width: Copy {
+    type Two: Panels<2>;
+
+    fn two(self) -> Self::Two;
+    /// Does a job with the path's instructions.
+    fn run<L: Lanes, J: Job>(self, lanes: L, job: J) -> J::Output;
+}
+
+impl Width for Avx2 {
+    type Two = Self;
+
+    fn two(self) -> Self {
+        self
+    }
+
+    fn run<L: Lanes, J: Job>(self, lanes: L, job: J) -> J::Output {
         #[target_feature(enable = "avx2,fma,f16c")]
-        fn compiled<J: Job>(lanes: Avx2, job: J) -> J::Output {
+        fn compiled<L: Lanes, J: Job>(lanes: L, job: J) -> J::Output {
             job.run(lanes)
         }
         // SAFETY: `self` exists only where `detect` has found them.
-        unsafe { compiled(self, job) }
+        unsafe { compiled(lanes, job) }
+    }
+}
+
+impl Width for Avx512Vnni {
+    type Two = Self;
+
+    fn two(self) -> Self {
+        self
+    }
+
+    fn run<L: Lanes, J: Job>(self, lanes: L, job: J) -> J::Output {
+        #[target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni")]
+        fn compiled<L: Lanes, J: Job>(lanes: L, job: J) -> J::Output {
+            job.run(lanes)
+        }
+        // SAFETY: `self` exists only where `detect` has found them.
+        unsafe { compiled(lanes, job) }
+    }
+}
+
+impl<const WIDE: bool> Lanes for Avx<WIDE>
+where
+    Self: Width,
+{
+    type Vector = __m256;
+    type One = Avx2;
+    type Two = <Self as Width>::Two;
+
+    #[inline(always)]
+    fn one(self) -> Avx2 {
+        Avx(())
+    }
+
+    #[inline(always)]
+    fn two(self) -> Self::Two {
+        Width::two(self)
+    }
+
+    #[inline(always)]
+    fn run<J: Job>(self, job: J) -> J::Output {
+        Width::run(self, self, job)
     }
 
     #[inline(always)]
@@ -38,36 +114,6 @@ impl Lanes for Avx2 {
     fn load(self, numbers: &[f32; LANES]) -> __m256 {
         // SAFETY: `self` proves the instruction, and the array has the eight numbers that it reads.
         unsafe { _mm256_loadu_ps(numbers.as_ptr()) }
-    }
-
-    #[inline(always)]
-    fn load_f32(self, numbers: &[u8; 4 * LANES]) -> __m256 {
-        // SAFETY: `self` proves the instruction, and the array has the bytes that it reads.
-        unsafe { _mm256_loadu_ps(numbers.as_ptr().cast()) }
-    }
-
-    #[inline(always)]
-    fn load_f16(self, numbers: &[u8; 2 * LANES]) -> __m256 {
-        // SAFETY: `self` proves the instructions, and the array has the sixteen bytes that they read.
-        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(numbers.as_ptr().cast())) }
-    }
-
-    #[inline(always)]
-    fn load_u8(self, numbers: &[u8; LANES]) -> __m256 {
-        // SAFETY: `self` proves the instructions, and the array has the eight bytes that they read.
-        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(numbers.as_ptr().cast()))) }
-    }
-
-    #[inline(always)]
-    fn load_i8(self, numbers: &[u8; LANES]) -> __m256 {
-        // SAFETY: `self` proves the instructions, and the array has the eight bytes that they read.
-        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(numbers.as_ptr().cast()))) }
-    }
-
-    #[inline(always)]
-    fn from_sums(self, sums: __m256i) -> __m256 {
-        // SAFETY: `self` proves the instruction.
-        unsafe { _mm256_cvtepi32_ps(sums) }
     }
 
     #[inline(always)]
