@@ -1,9 +1,10 @@
 //! The default model against reference outputs, and speculation against plain decoding on real text.
 //!
-//! Ignored by default: run `veridraft model pull smollm2-135m`, then
-//! `cargo test -p veridraft-tests --test real_model -- --ignored`.
+//! Ignored by default: run `veridraft model pull smollm2-135m --weights FORMAT` for every format, then
+//! `cargo test -p veridraft-tests --test real_model -- --ignored --test-threads=1`.
 
 use std::fs;
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -33,14 +34,30 @@ struct Perplexity {
     logprob_of_next_first_255: Vec<f64>,
 }
 
+/// A format of weights, and how much of the real text it is tried on.
+struct Trial {
+    weights: &'static str,
+    articles: usize,
+    new_tokens: usize,
+}
+
+/// What people run is tried most; the others multiply by the same kernels.
+const TRIALS: [Trial; 4] = [
+    Trial { weights: "auto", articles: 40, new_tokens: 64 },
+    Trial { weights: "q4", articles: 8, new_tokens: 24 },
+    Trial { weights: "q8", articles: 8, new_tokens: 24 },
+    Trial { weights: "f32", articles: 8, new_tokens: 24 },
+];
+
 #[derive(Deserialize)]
 struct Question {
     turns: Vec<String>,
 }
 
-fn folder() -> Result<ModelFolder> {
-    let path: PathBuf = cache::cache_directory()?.join("models/smollm2-135m/f32");
-    ensure!(path.exists(), "`{}` is missing; run `veridraft model pull smollm2-135m`", path.display());
+fn folder(weights: &str) -> Result<ModelFolder> {
+    let path: PathBuf = cache::cache_directory()?.join("models/smollm2-135m").join(weights);
+    let command = format!("veridraft model pull smollm2-135m --weights {weights}");
+    ensure!(path.exists(), "`{}` is missing; run `{command}`", path.display());
     Ok(ModelFolder::open(path)?)
 }
 
@@ -90,7 +107,7 @@ fn run(engine: &mut Engine, previous: Option<SequenceId>, request: Request) -> R
 #[ignore = "needs the default model"]
 fn greedy_tokens_agree_with_the_reference() -> Result<()> {
     let Some(path) = shared_data("reference/smollm2-135m/chat/greedy.jsonl") else { return Ok(()) };
-    let folder = folder()?;
+    let folder = folder("f32")?;
     let mut engine = engine(&folder)?;
     let references: Vec<Greedy> = json_lines(path)?;
     assert_eq!(references.len(), 16);
@@ -126,12 +143,10 @@ fn log_probabilities_agree_with_the_reference() -> Result<()> {
         tree_mask: None,
         logit_rows: (0..rows).collect(),
     };
-    let logits = model(&folder()?)?.forward(&batch)?;
+    let logits = model(&folder("f32")?)?.forward(&batch)?;
     let mut worst = 0.0_f64;
     for (index, expected) in reference.logprob_of_next_first_255.iter().enumerate() {
-        let row = logits.row(index);
-        let sum: f64 = row.iter().map(|&logit| f64::from(logit).exp()).sum();
-        let found = f64::from(row[tokens[index + 1] as usize]) - sum.ln();
+        let found = log_probability(logits.row(index), tokens[index + 1]);
         worst = worst.max((found - expected).abs());
     }
     println!("largest difference of a log-probability: {worst:.2e}");
@@ -141,37 +156,104 @@ fn log_probabilities_agree_with_the_reference() -> Result<()> {
 
 #[test]
 #[ignore = "needs the default model"]
-fn lookup_gives_the_text_of_plain_decoding() -> Result<()> {
-    let folder = folder()?;
+fn lookup_gives_the_text_of_plain_decoding_with_weights_of_every_format() -> Result<()> {
+    for trial in TRIALS {
+        let folder = folder(trial.weights)?;
+        let prompts = prompts(&folder, trial.articles)?;
+        let mut engine = engine(&folder)?;
+        let mut accepted = 0;
+        for prompt in &prompts {
+            accepted += compare(&folder, &mut engine, prompt, &trial)?;
+        }
+        println!("{}: {} prompts, {accepted} drafted tokens accepted", trial.weights, prompts.len());
+        assert!(accepted > 0, "lookup drafts nothing, so nothing was tested");
+    }
+    Ok(())
+}
+
+/// A repetitive one, the reference's conversations, and articles to be summarised.
+fn prompts(folder: &ModelFolder, articles: usize) -> Result<Vec<Vec<TokenId>>> {
     let mut prompts = vec![folder.tokenizer.encode_raw("One, two, three, one, two, three, one,")?];
     if let Some(path) = shared_data("reference/smollm2-135m/chat/greedy.jsonl") {
         prompts.extend(json_lines::<Greedy>(path)?.into_iter().map(|reference| reference.prompt_ids));
     }
     if let Some(path) = shared_data("data/spec_bench/summarization.jsonl") {
         let template = folder.chat_template.as_ref().expect("the default model chats");
-        for question in json_lines::<Question>(path)?.iter().take(20) {
+        for question in json_lines::<Question>(path)?.iter().take(articles) {
             let text = template.render(&[Message::new("user", &question.turns[0])], true, std::time::UNIX_EPOCH)?;
             prompts.push(folder.tokenizer.encode_chat(&text)?);
         }
     }
-    let mut engine = engine(&folder)?;
-    let mut accepted = 0;
-    for prompt in &prompts {
-        let mut previous = None;
-        for temperature in [0.0, 0.8] {
-            let sampling = SamplingConfig { temperature, seed: 7, ..SamplingConfig::default() };
-            let plain = Request { sampling, ..request(&folder, prompt, 64) };
-            let lookup = Request { draft_max: 8, ..plain.clone() };
-            let (id, expected) = run(&mut engine, previous, plain)?;
-            let (id, found) = run(&mut engine, Some(id), lookup)?;
-            assert_eq!(found, expected, "temperature {temperature}: {}", folder.tokenizer.decode(prompt));
-            let sources = engine.inspect(id).expect("it was added").report.sources;
-            accepted += sources.get("lookup").map_or(0, |source| source.accepted);
-            previous = Some(id);
-        }
-        previous.map(|id| engine.remove(id));
+    Ok(prompts)
+}
+
+/// Decodes plainly and with drafts, greedily and sampled; gives the number of drafted tokens that were accepted.
+fn compare(folder: &ModelFolder, engine: &mut Engine, prompt: &[TokenId], trial: &Trial) -> Result<usize> {
+    let (mut previous, mut accepted) = (None, 0);
+    for temperature in [0.0, 0.8] {
+        let sampling = SamplingConfig { temperature, seed: 7, ..SamplingConfig::default() };
+        let plain = Request { sampling, ..request(folder, prompt, trial.new_tokens) };
+        let lookup = Request { draft_max: 8, ..plain.clone() };
+        let (id, expected) = run(engine, previous, plain)?;
+        let (id, found) = run(engine, Some(id), lookup)?;
+        let Trial { weights, .. } = trial;
+        assert_eq!(found, expected, "{weights}, temperature {temperature}: {}", folder.tokenizer.decode(prompt));
+        let sources = engine.inspect(id).expect("it was added").report.sources;
+        accepted += sources.get("lookup").map_or(0, |source| source.accepted);
+        previous = Some(id);
     }
-    println!("{} prompts, {accepted} drafted tokens accepted", prompts.len());
-    assert!(accepted > 0, "lookup drafts nothing, so nothing was tested");
+    previous.map(|id| engine.remove(id));
+    Ok(accepted)
+}
+
+/// Perplexity by windows that share nothing, the first token of each without a prediction.
+fn perplexity(model: &mut CausalModel, tokens: &[TokenId]) -> Result<f64> {
+    const WINDOW: usize = 512;
+    let (mut sum, mut count) = (0.0, 0);
+    for window in tokens.chunks_exact(WINDOW) {
+        let rows = WINDOW as u32;
+        let batch = Batch {
+            token_ids: window.to_vec(),
+            positions: (0..rows).collect(),
+            slot_mapping: (0..rows).collect(),
+            block_tables: vec![(0..rows / 16).map(BlockId).collect()],
+            query_starts: vec![0, rows],
+            tree_mask: None,
+            logit_rows: (0..rows - 1).collect(),
+        };
+        let logits = model.forward(&batch)?;
+        for (index, next) in window[1..].iter().enumerate() {
+            sum -= log_probability(logits.row(index), *next);
+            count += 1;
+        }
+    }
+    Ok((sum / f64::from(count)).exp())
+}
+
+fn log_probability(logits: &[f32], token: TokenId) -> f64 {
+    let sum: f64 = logits.iter().map(|&logit| f64::from(logit).exp()).sum();
+    f64::from(logits[token as usize]) - sum.ln()
+}
+
+#[test]
+#[ignore = "needs the default model"]
+fn perplexity_of_the_checkpoints_own_codes_is_near_that_of_f32() -> Result<()> {
+    let Some(path) = shared_data("data/wikitext2/wiki.valid.raw.gz") else { return Ok(()) };
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(fs::File::open(path)?).read_to_string(&mut text)?;
+    let folder_f32 = folder("f32")?;
+    let mut tokens = folder_f32.tokenizer.encode_raw(&text)?;
+    tokens.truncate(16 * 512);
+    let reference = perplexity(&mut model(&folder_f32)?, &tokens)?;
+    for (weights, most) in [("auto", 0.005), ("q8", 0.01), ("q4", 0.01)] {
+        let found = perplexity(&mut model(&folder(weights)?)?, &tokens)?;
+        let change = found / reference - 1.0;
+        println!(
+            "perplexity of {} tokens: f32 {reference:.3}, {weights} {found:.3} ({:+.2} %)",
+            tokens.len(),
+            100.0 * change
+        );
+        assert!(change.abs() < most, "{weights}: {found}, expected within {most} of {reference}");
+    }
     Ok(())
 }

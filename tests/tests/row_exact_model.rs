@@ -1,6 +1,7 @@
 //! A row's logits and KV pages have the same bits in any company: the promise that all others rest on.
 
 use anyhow::Result;
+use veridraft_export::{ExportConfig, Weights};
 use veridraft_models::{Batch, BlockId, CausalModel, LanguageModel, TokenId, TreeMask};
 use veridraft_tests::TinyLlama;
 
@@ -70,9 +71,19 @@ fn assert_same_bits(found: &[f32], expected: &[f32], what: &str) {
     }
 }
 
+fn tiny_llama(weights: Weights) -> Result<TinyLlama> {
+    TinyLlama::create_with(ExportConfig { weights, ..ExportConfig::default() })
+}
+
 #[test]
 fn every_chunking_of_a_prompt_gives_the_same_logits_and_pages() -> Result<()> {
-    let tiny = TinyLlama::create()?;
+    for weights in [Weights::F32, Weights::Q8, Weights::Q4] {
+        check_chunkings(&tiny_llama(weights)?)?;
+    }
+    Ok(())
+}
+
+fn check_chunkings(tiny: &TinyLlama) -> Result<()> {
     let tokens = tokens(530);
     let (logits, pages) = run_chunked(&mut tiny.open(1, 544)?, &tokens, 1)?;
     assert!(logits.iter().all(|value| value.is_finite()));
@@ -89,7 +100,7 @@ fn every_chunking_of_a_prompt_gives_the_same_logits_and_pages() -> Result<()> {
 
 #[test]
 fn two_thousand_rows_at_once_equal_single_ones() -> Result<()> {
-    let tiny = TinyLlama::create()?;
+    let tiny = tiny_llama(Weights::Q4)?;
     let tokens = tokens(2048);
     let mut model = tiny.open(2, 2048)?;
     let (expected, pages) = run_chunked(&mut model, &tokens, 1)?;
@@ -101,7 +112,7 @@ fn two_thousand_rows_at_once_equal_single_ones() -> Result<()> {
 
 #[test]
 fn a_sequence_has_the_same_logits_beside_others() -> Result<()> {
-    let tiny = TinyLlama::create()?;
+    let tiny = tiny_llama(Weights::Q4)?;
     let tokens = tokens(300);
     let lengths = [1, 40, 17, 300, 2, 129];
     let mut model = tiny.open(2, 300 * lengths.len())?;
@@ -132,7 +143,7 @@ fn a_sequence_has_the_same_logits_beside_others() -> Result<()> {
 /// A tree of drafts behind 20 cached tokens; each path must give what the same tokens give as a chain.
 #[test]
 fn a_path_through_a_tree_equals_the_same_path_as_a_chain() -> Result<()> {
-    let tiny = TinyLlama::create()?;
+    let tiny = tiny_llama(Weights::Q4)?;
     let mut model = tiny.open(2, 64)?;
     let context = tokens(20);
     let table = table(0, 1, 40);
