@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use veridraft_export::{MatMulOperators, Weights};
+use veridraft_models::KvType;
 
 use crate::commands::bench::BenchCommand;
 use crate::commands::model::ModelCommand;
@@ -98,6 +99,9 @@ pub(crate) struct ModelArguments {
     /// Memory for the KV cache, e.g. 512M or 2G [default: one whole context, at most 1G]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     pub(crate) kv_memory: Option<u64>,
+    /// Type of keys and values in the KV cache: f32, f16 (half the memory), q8 (about a quarter); may change the text
+    #[arg(long, value_name = "TYPE", default_value = "f32")]
+    pub(crate) kv: KvType,
     /// The ONNX Runtime library to use [default: ORT_DYLIB_PATH, else the installed one]
     #[arg(long, value_name = "FILE")]
     pub(crate) ort_lib: Option<PathBuf>,

@@ -82,6 +82,7 @@ pub(crate) fn session(arguments: &ModelArguments) -> CausalModelConfig {
     CausalModelConfig {
         threads: arguments.threads.map_or(0, usize::from),
         kv_memory: arguments.kv_memory,
+        kv: arguments.kv,
         ..CausalModelConfig::default()
     }
 }

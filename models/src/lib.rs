@@ -21,4 +21,4 @@ pub use error::{Error, Result};
 pub use folder::{GenerationDefaults, ModelConfig, ModelFolder};
 pub use language_model::{CacheSpec, LanguageModel, Limits, Logits};
 pub use tokenizer::Tokenizer;
-pub use veridraft_kernels::Simd;
+pub use veridraft_kernels::{KvType, Simd};

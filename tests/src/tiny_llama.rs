@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use veridraft_export::{ExportConfig, export};
 use veridraft_models::runtime::{LibraryChoice, Runtime};
-use veridraft_models::{CausalModel, CausalModelConfig};
+use veridraft_models::{CausalModel, CausalModelConfig, KvType};
 
 const HIDDEN: usize = 64;
 const INTERMEDIATE: usize = 96;
@@ -53,6 +53,16 @@ impl TinyLlama {
         self.folder.path().join("model")
     }
 
+    /// Bytes of a token's keys and values in all layers.
+    pub fn slot_bytes(kv: KvType) -> usize {
+        let row_bytes = match kv {
+            KvType::F32 => HEAD_DIM * 4,
+            KvType::F16 => HEAD_DIM * 2,
+            KvType::Q8 => HEAD_DIM + 4,
+        };
+        Self::LAYERS * 2 * KV_HEADS * row_bytes
+    }
+
     /// Opens a session on it with `threads` threads and room for `slots` tokens in the cache.
     pub fn open(&self, threads: usize, slots: usize) -> Result<CausalModel> {
         self.open_with(slots, CausalModelConfig { threads, ..CausalModelConfig::default() })
@@ -61,8 +71,7 @@ impl TinyLlama {
     /// Opens a session as `config` says, but with room for `slots` tokens in the cache.
     pub fn open_with(&self, slots: usize, config: CausalModelConfig) -> Result<CausalModel> {
         let runtime = Runtime::load(&LibraryChoice::default())?;
-        let slot_bytes = Self::LAYERS * 2 * KV_HEADS * HEAD_DIM * 4;
-        let kv_memory = Some((slots.next_multiple_of(16) * slot_bytes) as u64);
+        let kv_memory = Some((slots.next_multiple_of(16) * Self::slot_bytes(config.kv)) as u64);
         let config = CausalModelConfig { kv_memory, ..config };
         Ok(CausalModel::open(&runtime, &self.model().join("onnx/model.onnx"), config)?)
     }

@@ -26,7 +26,7 @@ fn a_profile_has_every_pass_and_its_operators() -> Result<()> {
     let profile = model.end_profile()?.context("it was asked for")?;
     assert_eq!((profile.passes.len(), profile.threads), (3, 2));
     for pass in &profile.passes {
-        assert!(pass.contains_key("Gemm") && pass.contains_key("PagedAttention"), "{pass:?}");
+        assert!(pass.contains_key("MatMul") && pass.contains_key("PagedAttention"), "{pass:?}");
     }
     assert_eq!(model.end_profile()?, None, "a profile ends once");
     assert_eq!(model.forward(&one_row())?, logits[0], "the model runs on without it");

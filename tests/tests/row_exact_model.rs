@@ -2,7 +2,9 @@
 
 use anyhow::Result;
 use veridraft_export::{ExportConfig, Weights};
-use veridraft_models::{Batch, BlockId, CausalModel, LanguageModel, TokenId, TreeMask};
+use veridraft_models::{
+    Batch, BlockId, CausalModel, CausalModelConfig, KvType, LanguageModel, TokenId, TreeMask,
+};
 use veridraft_tests::TinyLlama;
 
 const BLOCK_TOKENS: usize = 16;
@@ -75,20 +77,17 @@ fn tiny_llama(weights: Weights) -> Result<TinyLlama> {
     TinyLlama::create_with(ExportConfig { weights, ..ExportConfig::default() })
 }
 
-#[test]
-fn every_chunking_of_a_prompt_gives_the_same_logits_and_pages() -> Result<()> {
-    for weights in [Weights::F32, Weights::Q8, Weights::Q4] {
-        check_chunkings(&tiny_llama(weights)?)?;
-    }
-    Ok(())
-}
-
-fn check_chunkings(tiny: &TinyLlama) -> Result<()> {
+/// Keys and values, or weights, in fewer bits change numbers, and nothing of this.
+fn check_every_chunking(weights: Weights, kv: KvType) -> Result<()> {
+    let tiny = tiny_llama(weights)?;
+    let open = |threads| tiny.open_with(544, CausalModelConfig { threads, kv, ..CausalModelConfig::default() });
     let tokens = tokens(530);
-    let (logits, pages) = run_chunked(&mut tiny.open(1, 544)?, &tokens, 1)?;
+    let mut single = open(1)?;
+    assert_eq!((single.cache_spec().blocks, single.cache_spec().block_bytes), (34, 16 * TinyLlama::slot_bytes(kv)));
+    let (logits, pages) = run_chunked(&mut single, &tokens, 1)?;
     assert!(logits.iter().all(|value| value.is_finite()));
     for threads in [1, 2, 3] {
-        let mut model = tiny.open(threads, 544)?;
+        let mut model = open(threads)?;
         for chunk in [2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 32, 33, 64, 255, 257, 511, 512, 530] {
             let (found_logits, found_pages) = run_chunked(&mut model, &tokens, chunk)?;
             assert_same_bits(&found_logits, &logits, &format!("logits, chunks of {chunk}, {threads} threads"));
@@ -96,6 +95,31 @@ fn check_chunkings(tiny: &TinyLlama) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[test]
+fn every_chunking_of_a_prompt_gives_the_same_logits_and_pages() -> Result<()> {
+    check_every_chunking(Weights::F32, KvType::F32)
+}
+
+#[test]
+fn every_chunking_gives_the_same_with_weights_in_8_bits() -> Result<()> {
+    check_every_chunking(Weights::Q8, KvType::F32)
+}
+
+#[test]
+fn every_chunking_gives_the_same_with_weights_in_4_bits() -> Result<()> {
+    check_every_chunking(Weights::Q4, KvType::F32)
+}
+
+#[test]
+fn every_chunking_gives_the_same_with_keys_and_values_in_16_bits() -> Result<()> {
+    check_every_chunking(Weights::Q4, KvType::F16)
+}
+
+#[test]
+fn every_chunking_gives_the_same_with_keys_and_values_in_8_bits() -> Result<()> {
+    check_every_chunking(Weights::Q4, KvType::Q8)
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Writes new keys, rotated to their positions, and values to their slots.
 
+use super::pages::{Element, Pool, with_pool};
 use super::{AttentionConfig, CheckedRows, Columns, LayerPages};
 use crate::rotary::CosSin;
 
@@ -17,6 +18,18 @@ pub fn append(
     cos_sin: Option<&CosSin>,
 ) {
     rows.assert_fit(config, pages);
+    with_pool!(&mut pages.0, pool => append_to(config, pool, rows, keys, values, cos_sin));
+}
+
+/// Stores every row by itself: how rows are cut into calls changes nothing.
+fn append_to<E: Element>(
+    config: &AttentionConfig,
+    pool: &mut Pool<E>,
+    rows: &CheckedRows,
+    keys: Columns,
+    values: Columns,
+    cos_sin: Option<&CosSin>,
+) {
     let head_dim = config.head_dim;
     let mut key = vec![0.0; head_dim];
     for (index, row) in rows.rows.iter().enumerate() {
@@ -25,7 +38,7 @@ pub fn append(
             if let Some(cos_sin) = cos_sin {
                 cos_sin.rotate(&mut key, config.rotary_dim, row.position);
             }
-            pages.write(row.slot, kv_head, &key, values.part(index, kv_head * head_dim, head_dim));
+            pool.write(row.slot, kv_head, &key, values.part(index, kv_head * head_dim, head_dim));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use super::pages::with_pool;
 use super::partial::Partials;
 use super::plan::{Group, Plan};
 use super::walk::Walk;
@@ -40,7 +41,9 @@ pub fn attend(simd: Simd, attention: Attention, output: &mut [f32], parallel: &d
     let gathered: Vec<_> = plan.groups.iter().map(|group| Gathered::new(group.pieces.len())).collect();
     parallel.for_each(plan.pieces.len(), &|index| {
         let piece = &plan.pieces[index];
-        let outcomes = dispatch(simd, Walk::new(&attention, &plan.groups, piece));
+        let outcomes = with_pool!(&attention.pages.0, pool => {
+            dispatch(simd, Walk::new(&attention, pool, &plan.groups, piece))
+        });
         gathered[piece.group].put(simd, index - plan.groups[piece.group].pieces.start, outcomes);
     });
     for (group, gathered) in plan.groups.iter().zip(gathered) {

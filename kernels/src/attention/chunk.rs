@@ -6,6 +6,8 @@
 use std::ops::Range;
 
 use super::CHUNK;
+use super::blocks::Block;
+use super::pages::Element;
 use super::partial::{Partials, State};
 use super::rows::Row;
 use super::softmax::Soften;
@@ -13,197 +15,236 @@ use super::tile::{AddValues, Scores, TILE};
 use super::walk::Walk;
 use crate::lanes::{LANES, Lanes};
 
-/// How many positions before they are needed keys and values are prefetched: two blocks of the usual size.
-const AHEAD: usize = 32;
-
 /// What is written to again and again.
 pub(super) struct Scratch {
-    /// `[TILE, CHUNK]`: scores, then weights.
-    weights: Vec<[f32; CHUNK]>,
-    /// `[TILE, head_dim]`
-    outputs: Vec<f32>,
-    /// `[head_dim, LANES]`: keys of a branch, side by side, and their scores in the first columns of `[TILE, CHUNK]`.
-    branch_keys: Vec<f32>,
-    branch_scores: Vec<[f32; CHUNK]>,
+    /// `[queries, CHUNK]`: scores, then weights.
+    pub(super) weights: Vec<[f32; CHUNK]>,
+    /// `[queries, head_dim]`
+    pub(super) outputs: Vec<f32>,
 }
 
 impl Scratch {
-    pub(super) fn new(head_dim: usize) -> Self {
-        Self {
-            weights: vec![[0.0; CHUNK]; TILE],
-            outputs: vec![0.0; TILE * head_dim],
-            branch_keys: vec![0.0; LANES * head_dim],
-            branch_scores: vec![[0.0; CHUNK]; TILE],
+    pub(super) fn new(queries: usize, head_dim: usize) -> Self {
+        Self { weights: vec![[0.0; CHUNK]; queries], outputs: vec![0.0; queries * head_dim] }
+    }
+}
+
+/// Some queries in one chunk, in steps: all tiles take one before any takes the next, so that keys and values are in the
+/// cache for all but the first.
+pub(super) trait Tile<E: Element> {
+    /// Scores what the queries see of some blocks.
+    fn score(&mut self, blocks: &[Block<E>]);
+    /// Turns scores of all the chunk's blocks, and of branches, into weights.
+    fn soften(&mut self, blocks: &[Block<E>]);
+    /// Adds weighted values of some blocks.
+    fn add(&mut self, blocks: &[Block<E>]);
+    /// Adds the chunk's outcome to each query that sees something of it.
+    fn finish(&mut self, outcome: &mut Partials);
+}
+
+/// What a tile is made of.
+pub(super) struct TilePlace<'a, E: Element> {
+    pub(super) walk: &'a Walk<'a, E>,
+    /// `[head_dim, queries]`
+    pub(super) queries: &'a [f32],
+    /// `[queries]`
+    pub(super) weights: &'a mut [[f32; CHUNK]],
+    /// `[queries, head_dim]`
+    pub(super) outputs: &'a mut [f32],
+    pub(super) first_query: usize,
+    /// The sequence position that the chunk begins with.
+    pub(super) first: usize,
+}
+
+impl<'a, E: Element> TilePlace<'a, E> {
+    /// Twelve sums in registers, or as many as there can be: queries by vectors of values.
+    pub(super) fn tile<L: Lanes + 'a>(self, lanes: L, queries: usize) -> Box<dyn Tile<E> + 'a> {
+        match queries {
+            1 => Box::new(ChunkTile::<L, E, 1, 8>::new(lanes, self)),
+            2 => Box::new(ChunkTile::<L, E, 2, 4>::new(lanes, self)),
+            3 => Box::new(ChunkTile::<L, E, 3, 4>::new(lanes, self)),
+            4 => Box::new(ChunkTile::<L, E, 4, 2>::new(lanes, self)),
+            5 => Box::new(ChunkTile::<L, E, 5, 2>::new(lanes, self)),
+            _ => Box::new(ChunkTile::<L, E, TILE, 2>::new(lanes, self)),
         }
     }
 }
 
-/// Some queries in one chunk. Positions count from the chunk's first.
-pub(super) struct ChunkTile<'a, L, const QUERIES: usize, const VECTORS: usize> {
+/// A tile of `QUERIES` queries. Positions count from the chunk's first.
+struct ChunkTile<'a, L, E: Element, const QUERIES: usize, const VECTORS: usize> {
     lanes: L,
-    walk: &'a Walk<'a>,
+    walk: &'a Walk<'a, E>,
     first_query: usize,
     /// `[head_dim, QUERIES]`
     queries: &'a [[f32; QUERIES]],
+    weights: &'a mut [[f32; CHUNK]; QUERIES],
+    /// `[QUERIES, head_dim]`
+    outputs: &'a mut [f32],
     rows: [&'a Row; QUERIES],
     seen: [Range<usize>; QUERIES],
+    /// Positions of the table that all queries see.
+    common: Range<usize>,
+    /// What a query has seen, once scores are weights; nothing where it sees nothing of the chunk.
+    states: [Option<State>; QUERIES],
     /// The sequence position that the chunk begins with.
     first: usize,
     /// Positions of the chunk that the block table leads to.
     table_end: usize,
 }
 
-impl<'a, L: Lanes, const QUERIES: usize, const VECTORS: usize> ChunkTile<'a, L, QUERIES, VECTORS> {
-    pub(super) fn new(lanes: L, walk: &'a Walk, tile: Range<usize>, queries: &'a [f32], first: usize) -> Self {
-        let rows: [&Row; QUERIES] = std::array::from_fn(|index| walk.row(tile.start + index));
-        let place = |position: usize| position.clamp(first, first + CHUNK) - first;
-        let seen = rows.map(|row| place(row.seen.start)..place(row.seen.end));
-        let (queries, _) = queries.as_chunks::<QUERIES>();
-        let table_end = place(walk.sequence.table_positions);
-        Self { lanes, walk, first_query: tile.start, queries, rows, seen, first, table_end }
+impl<L: Lanes, E: Element, const QUERIES: usize, const VECTORS: usize> Tile<E>
+    for ChunkTile<'_, L, E, QUERIES, VECTORS>
+{
+    /// Scores of positions that a query does not see are arbitrary.
+    fn score(&mut self, blocks: &[Block<E>]) {
+        let (scale, positions) = (self.walk.attention.config.scale, self.seen_in_table());
+        self.lanes.run(Scores { queries: self.queries, blocks, positions, scale, scores: self.weights });
     }
 
-    /// Adds the chunk's outcome to each query that sees something of it.
-    pub(super) fn run(&self, scratch: &mut Scratch, outcome: &mut Partials) {
-        let head_dim = self.queries.len();
-        self.score_table(first_rows(&mut scratch.weights));
-        self.score_branches(scratch);
-        let weights = first_rows(&mut scratch.weights);
-        let states = self.soften(weights);
-        let outputs = &mut scratch.outputs[..QUERIES * head_dim];
-        outputs.fill(0.0);
-        self.add_all(weights, outputs);
-        for (index, state) in states.into_iter().enumerate() {
-            if let Some(state) = state {
-                outcome.add(self.lanes, self.first_query + index, state, &outputs[index * head_dim..][..head_dim]);
-            }
-        }
-    }
-
-    /// Turns scores into weights; gives nothing for a query that sees nothing of the chunk.
-    fn soften(&self, weights: &mut [[f32; CHUNK]; QUERIES]) -> [Option<State>; QUERIES] {
-        let mut states = [None; QUERIES];
-        for ((state, seen), scores) in states.iter_mut().zip(&self.seen).zip(weights) {
+    fn soften(&mut self, blocks: &[Block<E>]) {
+        self.score_branches();
+        for ((state, seen), scores) in self.states.iter_mut().zip(&self.seen).zip(self.weights.iter_mut()) {
             if !seen.is_empty() {
                 *state = Some(self.lanes.run(Soften { scores, seen: seen.clone() }));
             }
         }
-        states
-    }
-
-    /// Scores of the table's positions; those of positions that a query does not see are arbitrary.
-    fn score_table(&self, scores: &mut [[f32; CHUNK]; QUERIES]) {
-        let config = self.walk.attention.config;
-        let start = self.seen.iter().map(|seen| seen.start).min().unwrap_or(0);
-        let end = self.seen.iter().map(|seen| seen.end).max().unwrap_or(0).min(self.table_end);
-        let mut offset = start / LANES * LANES;
-        while offset < end {
-            let position = self.first + offset;
-            let (keys, next) = (self.walk.keys(position), self.walk.keys(position + AHEAD));
-            let column = position % config.block_tokens;
-            if column + 2 * LANES <= config.block_tokens && offset + 2 * LANES <= CHUNK {
-                self.score::<2>([keys, next], config.block_tokens, offset, scores);
-                offset += 2 * LANES;
-            } else {
-                self.score::<1>([keys, next], config.block_tokens, offset, scores);
-                offset += LANES;
-            }
+        if E::IS_SCALED {
+            self.scale_weights(blocks);
         }
     }
 
-    fn score<const KEYS: usize>(
-        &self,
-        [keys, next]: [&[f32]; 2],
-        stride: usize,
-        start: usize,
-        scores: &mut [[f32; CHUNK]; QUERIES],
-    ) {
-        let scale = self.walk.attention.config.scale;
-        self.lanes.run(Scores::<QUERIES, KEYS> { queries: self.queries, keys, next, stride, scale, start, scores });
+    /// Positions that all queries see are added together, those before and behind query by query.
+    fn add(&mut self, blocks: &[Block<E>]) {
+        for index in 0..QUERIES {
+            let seen = self.seen[index].clone();
+            self.add_one(index, seen.start..seen.end.min(self.common.start).min(self.table_end), blocks);
+        }
+        let Self { weights, outputs, .. } = self;
+        let positions = self.common.clone();
+        self.lanes.run(AddValues::<E, QUERIES, VECTORS> { blocks, weights, positions, outputs });
+        for index in 0..QUERIES {
+            let seen = self.seen[index].clone();
+            self.add_one(index, seen.start.max(self.common.end)..seen.end.min(self.table_end), blocks);
+        }
+    }
+
+    fn finish(&mut self, outcome: &mut Partials) {
+        let head_dim = self.queries.len();
+        for index in 0..QUERIES {
+            self.add_branch(index);
+            if let Some(state) = self.states[index] {
+                let output = &self.outputs[index * head_dim..][..head_dim];
+                outcome.add(self.lanes, self.first_query + index, state, output);
+            }
+        }
+    }
+}
+
+impl<'a, L: Lanes, E: Element, const QUERIES: usize, const VECTORS: usize> ChunkTile<'a, L, E, QUERIES, VECTORS> {
+    fn new(lanes: L, place: TilePlace<'a, E>) -> Self {
+        let TilePlace { walk, queries, weights, outputs, first_query, first } = place;
+        let rows: [&Row; QUERIES] = std::array::from_fn(|index| walk.row(first_query + index));
+        let in_chunk = |position: usize| position.clamp(first, first + CHUNK) - first;
+        let seen = rows.map(|row| in_chunk(row.seen.start)..in_chunk(row.seen.end));
+        let table_end = in_chunk(walk.sequence.table_positions);
+        let start = seen.iter().map(|seen| seen.start).max().unwrap_or(0);
+        let end = seen.iter().map(|seen| seen.end).min().unwrap_or(0).min(table_end);
+        let common = start..end.max(start);
+        let (queries, _) = queries.as_chunks::<QUERIES>();
+        let weights = weights.first_chunk_mut().expect("each query has weights");
+        outputs.fill(0.0);
+        let states = [None; QUERIES];
+        Self { lanes, walk, first_query, queries, weights, outputs, rows, seen, common, states, first, table_end }
+    }
+
+    /// Positions of the table that some query sees.
+    fn seen_in_table(&self) -> Range<usize> {
+        let start = self.seen.iter().map(|seen| seen.start).min().unwrap_or(0);
+        let end = self.seen.iter().map(|seen| seen.end).max().unwrap_or(0);
+        start..end.min(self.table_end)
     }
 
     /// Scores of positions on branches, eight keys at a time laid side by side, for all queries of a row.
-    fn score_branches(&self, scratch: &mut Scratch) {
+    fn score_branches(&mut self) {
         let mut index = 0;
         while index < QUERIES {
             let row = self.rows[index];
             let queries = self.rows[index..].iter().take_while(|other| std::ptr::eq(**other, row)).count();
-            let positions = self.seen[index].start.max(self.table_end)..self.seen[index].end;
+            let positions = self.on_branch(index);
             for start in positions.clone().step_by(LANES) {
                 let count = LANES.min(positions.end - start);
-                self.gather(row, start..start + count, &mut scratch.branch_keys);
-                self.score::<1>([&scratch.branch_keys, &[]], LANES, 0, first_rows(&mut scratch.branch_scores));
-                for query in index..index + queries {
-                    scratch.weights[query][start..][..count].copy_from_slice(&scratch.branch_scores[query][..count]);
+                let scores = self.score_branch(row, start..start + count);
+                for (weights, scores) in self.weights.iter_mut().zip(&scores).skip(index).take(queries) {
+                    weights[start..][..count].copy_from_slice(&scores[..count]);
                 }
             }
             index += queries;
         }
     }
 
-    /// Lays keys of a row's branch side by side.
-    fn gather(&self, row: &Row, positions: Range<usize>, keys: &mut [f32]) {
+    /// Scores of at most eight positions on a row's branch, in the first columns.
+    fn score_branch(&self, row: &Row, positions: Range<usize>) -> [[f32; CHUNK]; QUERIES] {
+        let mut codes = vec![E::Code::default(); LANES * self.queries.len()];
+        let mut scales = [0.0; LANES];
         for (lane, position) in positions.enumerate() {
-            let key = self.walk.attention.pages.key_column(self.branch_slot(row, position), self.walk.group.kv_head);
-            keys[lane..].iter_mut().step_by(LANES).zip(key).for_each(|(place, number)| *place = *number);
+            let (slot, head) = (self.branch_slot(row, position), self.walk.group.kv_head);
+            let column = self.walk.pool.key_column(slot, head);
+            codes[lane..].iter_mut().step_by(LANES).zip(column).for_each(|(place, code)| *place = *code);
+            scales[lane] = self.walk.pool.key_scale(slot, head);
         }
+        let (scale, positions) = (self.walk.attention.config.scale, 0..LANES);
+        let block =
+            Block { keys: &codes, key_stride: LANES, key_scales: &scales, ..Block::<E>::nothing(positions.clone()) };
+        let mut scores = [[0.0; CHUNK]; QUERIES];
+        let blocks = std::slice::from_ref(&block);
+        self.lanes.run(Scores { queries: self.queries, blocks, positions, scale, scores: &mut scores });
+        scores
     }
 
     fn branch_slot(&self, row: &Row, position: usize) -> usize {
         self.walk.attention.rows.branches[row.branch.start + self.first + position - self.walk.sequence.table_positions]
     }
 
-    /// Adds weighted values: positions that all queries see together, those before and behind query by query.
-    fn add_all(&self, weights: &[[f32; CHUNK]; QUERIES], outputs: &mut [f32]) {
-        let start = self.seen.iter().map(|seen| seen.start).max().unwrap_or(0);
-        let end = self.seen.iter().map(|seen| seen.end).min().unwrap_or(0).min(self.table_end).max(start);
-        for (index, seen) in self.seen.iter().enumerate() {
-            self.add_one(index, seen.start..seen.end.min(start), &weights[index], outputs);
+    /// Multiplies weights by the scales of the values that they will weigh.
+    fn scale_weights(&mut self, blocks: &[Block<E>]) {
+        for block in blocks {
+            let positions = block.positions.start..block.positions.end.min(self.table_end);
+            for weights in self.weights.iter_mut() {
+                let weights = weights.get_mut(positions.clone()).unwrap_or_default().iter_mut();
+                weights.zip(block.value_scales).for_each(|(weight, scale)| *weight *= scale);
+            }
         }
-        self.add_table::<QUERIES, VECTORS>(start..end, weights, outputs);
-        for (index, seen) in self.seen.iter().enumerate() {
-            self.add_one(index, seen.start.max(end)..seen.end, &weights[index], outputs);
+        for index in 0..QUERIES {
+            for position in self.on_branch(index) {
+                let slot = self.branch_slot(self.rows[index], position);
+                self.weights[index][position] *= self.walk.pool.value_scale(slot, self.walk.group.kv_head);
+            }
         }
     }
 
-    /// Adds what one query sees, in the table and on its branch.
-    fn add_one(&self, index: usize, positions: Range<usize>, weights: &[f32; CHUNK], outputs: &mut [f32]) {
+    /// Adds positions of the table that one query sees.
+    fn add_one(&mut self, index: usize, positions: Range<usize>, blocks: &[Block<E>]) {
         if positions.is_empty() {
             return;
         }
         let head_dim = self.queries.len();
-        let weights = std::array::from_ref(weights);
-        let output = &mut outputs[index * head_dim..][..head_dim];
-        self.add_table::<1, 8>(positions.start..positions.end.min(self.table_end), weights, output);
-        for position in positions.start.max(self.table_end)..positions.end {
+        let weights = std::array::from_ref(&self.weights[index]);
+        let outputs = &mut self.outputs[index * head_dim..][..head_dim];
+        self.lanes.run(AddValues::<E, 1, 8> { blocks, weights, positions, outputs });
+    }
+
+    /// Adds positions on a query's branch.
+    fn add_branch(&mut self, index: usize) {
+        for position in self.on_branch(index) {
             let slot = self.branch_slot(self.rows[index], position);
-            let value = self.walk.attention.pages.value_row(slot, self.walk.group.kv_head);
-            let positions = position..position + 1;
-            self.lanes.run(AddValues::<1, 8> { values: value, next: &[], weights, positions, outputs: output });
+            let values = self.walk.pool.value_row(slot, self.walk.group.kv_head);
+            let block = Block { values, ..Block::<E>::nothing(position..position + 1) };
+            self.add_one(index, position..position + 1, &[block]);
         }
     }
 
-    /// Adds positions that the table leads to, block by block.
-    fn add_table<const ROWS: usize, const COLUMNS: usize>(
-        &self,
-        positions: Range<usize>,
-        weights: &[[f32; CHUNK]; ROWS],
-        outputs: &mut [f32],
-    ) {
-        let config = self.walk.attention.config;
-        let mut offset = positions.start;
-        while offset < positions.end {
-            let position = self.first + offset;
-            let count = (config.block_tokens - position % config.block_tokens).min(positions.end - offset);
-            let (values, next) = (self.walk.values(position), self.walk.values(position + AHEAD));
-            let positions = offset..offset + count;
-            self.lanes.run(AddValues::<ROWS, COLUMNS> { values, next, weights, positions, outputs });
-            offset += count;
-        }
+    /// Positions on a query's branch.
+    fn on_branch(&self, index: usize) -> Range<usize> {
+        self.seen[index].start.max(self.table_end)..self.seen[index].end
     }
-}
-
-/// The rows of a tile with fewer than [`TILE`] queries.
-fn first_rows<const QUERIES: usize>(rows: &mut [[f32; CHUNK]]) -> &mut [[f32; CHUNK]; QUERIES] {
-    rows.first_chunk_mut().expect("a tile has at most `TILE` queries")
 }

@@ -12,13 +12,18 @@
 //! merge      : (m, l, o) of chunks 0, 1, 2 ... in order, rescaled to the larger maximum
 //! ```
 //!
+//! Keys and values may be stored as codes with a scale a row ([`KvType`]): then a score is multiplied by its key's scale
+//! at last, and p(j) by its value's scale before it weighs the value's codes.
+//!
 //! Which rows share the reading of a key, which lane or thread computes what, changes none of these operations.
 
 mod append;
 mod attend;
+mod blocks;
 mod chunk;
 mod columns;
 mod config;
+mod kv_type;
 mod pages;
 mod partial;
 mod plan;
@@ -34,6 +39,7 @@ pub use append::append;
 pub use attend::{Attention, attend};
 pub use columns::Columns;
 pub use config::AttentionConfig;
+pub use kv_type::KvType;
 pub use pages::LayerPages;
 pub use rows::{CheckedRows, PagedRows};
 

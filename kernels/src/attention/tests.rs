@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Attention, AttentionConfig, Columns, LayerPages, PagedRows, append, attend};
+use super::{Attention, AttentionConfig, Columns, KvType, LayerPages, PagedRows, append, attend};
 use crate::{CosSin, Parallel, Serial, Simd, Threads};
 
 /// One sequence of a case: cached tokens, then new rows with their parents (`None` hangs on the context).
@@ -15,6 +15,7 @@ struct Sequence {
 #[derive(Clone, Debug)]
 struct Case {
     config: AttentionConfig,
+    kv_type: KvType,
     sequences: Vec<Sequence>,
     seed: u64,
 }
@@ -62,6 +63,10 @@ fn noise(key: u64) -> f32 {
     ((state ^ (state >> 31)) >> 40) as f32 / (1 << 23) as f32 - 1.0
 }
 
+fn rotary_angle(position: usize, index: usize) -> f32 {
+    position as f32 * 0.7_f32.powi(index as i32)
+}
+
 impl Case {
     fn columns(&self) -> usize {
         (self.config.heads + 2 * self.config.kv_heads) * self.config.head_dim
@@ -75,11 +80,10 @@ impl Case {
 
     fn rotary(&self) -> Vec<f32> {
         let half = self.config.rotary_dim / 2;
-        let angle = |position: usize, index: usize| position as f32 * 0.7_f32.powi(index as i32);
         let row = |position| {
             (0..half)
-                .map(move |index| angle(position, index).cos())
-                .chain((0..half).map(move |index| angle(position, index).sin()))
+                .map(move |index| rotary_angle(position, index).cos())
+                .chain((0..half).map(move |index| rotary_angle(position, index).sin()))
         };
         (0..4096).flat_map(row).collect()
     }
@@ -124,12 +128,19 @@ impl Case {
 
     /// Fills the context, appends the new rows and attends with them: `[rows, heads * head_dim]`.
     fn run(&self, simd: Simd, parallel: &dyn Parallel) -> Vec<f32> {
+        self.run_over(&mut self.pages(), simd, parallel)
+    }
+
+    fn pages(&self) -> LayerPages {
+        LayerPages::new(&self.config, self.kv_type, self.arrays().blocks)
+    }
+
+    fn run_over(&self, pages: &mut LayerPages, simd: Simd, parallel: &dyn Parallel) -> Vec<f32> {
         let arrays = self.arrays();
         let table = self.rotary();
         let cos_sin = (self.config.rotary_dim > 0).then_some(CosSin { table: &table, positions: 4096 });
-        let mut pages = LayerPages::new(&self.config, arrays.blocks);
         for (number, sequence) in self.sequences.iter().enumerate() {
-            self.fill_context(number, sequence, &arrays, &mut pages, cos_sin.as_ref());
+            self.fill_context(number, sequence, &arrays, pages, cos_sin.as_ref());
         }
         let new = self.sequences.iter().enumerate().flat_map(|(number, sequence)| {
             (0..sequence.parents.len()).flat_map(move |row| self.qkv(number, sequence.context + row))
@@ -139,9 +150,9 @@ impl Case {
         let rows = rows.check(&self.config, arrays.blocks, cos_sin.as_ref()).expect("a well-formed case");
         let (stride, kv) = (self.columns(), self.config.kv_heads * self.config.head_dim);
         let part = |offset| Columns { data: &qkv, stride, offset };
-        append(&self.config, &mut pages, &rows, part(stride - 2 * kv), part(stride - kv), cos_sin.as_ref());
+        append(&self.config, pages, &rows, part(stride - 2 * kv), part(stride - kv), cos_sin.as_ref());
         let mut output = vec![f32::NAN; arrays.positions.len() * self.config.heads * self.config.head_dim];
-        let attention = Attention { config: &self.config, pages: &pages, rows: &rows, queries: part(0), cos_sin };
+        let attention = Attention { config: &self.config, pages, rows: &rows, queries: part(0), cos_sin };
         attend(simd, attention, &mut output, parallel);
         output
     }
@@ -178,54 +189,86 @@ impl Case {
         append(&self.config, pages, &rows, part(stride - 2 * kv), part(stride - kv), cos_sin);
     }
 
-    /// The definition of attention in f64, over contiguous tokens.
-    fn naive(&self) -> Vec<f64> {
-        let config = &self.config;
-        let table = self.rotary();
-        let head = |qkv: &[f32], start: usize, position: usize, rotates: bool| {
-            let mut head: Vec<f64> = qkv[start..][..config.head_dim].iter().map(|&number| f64::from(number)).collect();
-            let half = config.rotary_dim / 2;
-            for index in 0..if rotates { half } else { 0 } {
-                let (cos, sin) =
-                    (table[position * config.rotary_dim + index], table[position * config.rotary_dim + half + index]);
-                let (x, y) = (head[index], head[index + half]);
-                head[index] = x * f64::from(cos) - y * f64::from(sin);
-                head[index + half] = y * f64::from(cos) + x * f64::from(sin);
-            }
-            head
-        };
+    /// A head of one token, rotated in f64.
+    fn head(&self, qkv: &[f32], head: usize, position: usize, rotary_dim: usize) -> Vec<f64> {
+        let numbers = &qkv[head * self.config.head_dim..][..self.config.head_dim];
+        let mut head: Vec<f64> = numbers.iter().map(|&number| f64::from(number)).collect();
+        let half = rotary_dim / 2;
+        for index in 0..half {
+            let (sin, cos) = rotary_angle(position, index).sin_cos();
+            let (x, y) = (head[index], head[index + half]);
+            head[index] = x * f64::from(cos) - y * f64::from(sin);
+            head[index + half] = y * f64::from(cos) + x * f64::from(sin);
+        }
+        head
+    }
+
+    /// Key and value of a token before they were stored.
+    fn exact(&self, token: Token) -> [Vec<f64>; 2] {
+        let qkv = self.qkv(token.sequence, token.index);
+        let AttentionConfig { heads, kv_heads, rotary_dim, .. } = self.config;
+        let key = self.head(&qkv, heads + token.kv_head, token.position, rotary_dim);
+        [key, self.head(&qkv, heads + kv_heads + token.kv_head, token.position, 0)]
+    }
+
+    /// Key and value of a token as pages give them back.
+    fn stored(&self, arrays: &Arrays, pages: &LayerPages, token: Token) -> [Vec<f64>; 2] {
+        let tokens = self.config.block_tokens;
+        let block = arrays.tables[token.sequence * arrays.blocks_per_table + token.index / tokens] as usize;
+        let slot = block * tokens + token.index % tokens;
+        let numbers = [pages.key(slot, token.kv_head), pages.value(slot, token.kv_head)];
+        numbers.map(|numbers| numbers.into_iter().map(f64::from).collect())
+    }
+
+    /// The definition of attention in f64, over the keys and values that `kv` gives.
+    fn naive(&self, kv: &dyn Fn(Token) -> [Vec<f64>; 2]) -> Vec<f64> {
         let mut outputs = Vec::new();
         for (number, sequence) in self.sequences.iter().enumerate() {
+            let depth = |index: usize| match index.checked_sub(sequence.context) {
+                Some(row) => sequence.context + sequence.path(row).len() - 1,
+                None => index,
+            };
+            let token = |index, kv_head| kv(Token { sequence: number, index, position: depth(index), kv_head });
+            let of_head = |kv_head| (0..sequence.tokens()).map(|index| token(index, kv_head)).collect();
+            let stored: Vec<Vec<_>> = (0..self.config.kv_heads).map(of_head).collect();
             for row in 0..sequence.parents.len() {
                 let branch = sequence.path(row).into_iter().map(|row| sequence.context + row);
                 let walk: Vec<usize> = (0..sequence.context).chain(branch).collect();
-                let tokens: Vec<_> = walk.iter().map(|&token| self.qkv(number, token)).collect();
-                let last = walk.len() - 1;
-                let first = config.window.map_or(0, |window| walk.len().saturating_sub(window));
-                for query_head in 0..config.heads {
-                    let kv_head = query_head / (config.heads / config.kv_heads);
-                    let query = head(&tokens[last], query_head * config.head_dim, last, true);
-                    let key_start = (config.heads + kv_head) * config.head_dim;
-                    let value_start = (config.heads + config.kv_heads + kv_head) * config.head_dim;
-                    let score = |position: usize| {
-                        let key = head(&tokens[position], key_start, position, true);
-                        query.iter().zip(&key).map(|(q, k)| q * k).sum::<f64>() * f64::from(config.scale)
-                    };
-                    let scores: Vec<f64> = (first..walk.len()).map(score).collect();
-                    let largest = scores.iter().copied().fold(f64::MIN, f64::max);
-                    let weights: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
-                    let sum: f64 = weights.iter().sum();
-                    let mut output = vec![0.0; config.head_dim];
-                    for (position, weight) in (first..).zip(&weights) {
-                        let value = head(&tokens[position], value_start, position, false);
-                        output.iter_mut().zip(&value).for_each(|(place, value)| *place += weight * value);
-                    }
-                    outputs.extend(output.into_iter().map(|number| number / sum));
+                let qkv = self.qkv(number, sequence.context + row);
+                for head in 0..self.config.heads {
+                    let query = self.head(&qkv, head, walk.len() - 1, self.config.rotary_dim);
+                    outputs.extend(self.naive_head(&query, &walk, &stored[head / self.config.group()]));
                 }
             }
         }
         outputs
     }
+
+    /// One head of the row at the end of a walk over stored keys and values.
+    fn naive_head(&self, query: &[f64], walk: &[usize], stored: &[[Vec<f64>; 2]]) -> impl Iterator<Item = f64> {
+        let first = self.config.window.map_or(0, |window| walk.len().saturating_sub(window));
+        let seen: Vec<_> = walk[first..].iter().map(|&index| &stored[index]).collect();
+        let dot = |key: &[f64]| query.iter().zip(key).map(|(q, k)| q * k).sum::<f64>();
+        let scores: Vec<f64> = seen.iter().map(|[key, _]| dot(key) * f64::from(self.config.scale)).collect();
+        let largest = scores.iter().copied().fold(f64::MIN, f64::max);
+        let weights: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
+        let sum: f64 = weights.iter().sum();
+        let mut output = vec![0.0; self.config.head_dim];
+        for ([_, value], weight) in seen.iter().zip(&weights) {
+            output.iter_mut().zip(value).for_each(|(place, value)| *place += weight * value);
+        }
+        output.into_iter().map(move |number| number / sum)
+    }
+}
+
+/// A token under one key and value head.
+#[derive(Clone, Copy)]
+struct Token {
+    sequence: usize,
+    /// In the order of storing.
+    index: usize,
+    position: usize,
+    kv_head: usize,
 }
 
 impl Arrays {
@@ -247,15 +290,16 @@ fn config() -> AttentionConfig {
 
 fn configs() -> impl Strategy<Value = AttentionConfig> {
     let window = prop_oneof![3 => Just(None), 1 => (1..400_usize).prop_map(Some)];
-    (1..4_usize, 1..4_usize, 1..4_usize, 0..9_usize, window, 1..3_usize).prop_map(
-        |(group, kv_heads, width, rotary, window, blocks)| AttentionConfig {
+    let block_tokens = prop_oneof![Just(8_usize), Just(16), Just(24), Just(32), Just(64)];
+    (1..4_usize, 1..4_usize, 1..4_usize, 0..9_usize, window, block_tokens).prop_map(
+        |(group, kv_heads, width, rotary, window, block_tokens)| AttentionConfig {
             heads: group * kv_heads,
             kv_heads,
             head_dim: width * 16,
             scale: 1.0 / ((width * 16) as f32).sqrt(),
             rotary_dim: (rotary * 2).min(width * 16),
             window,
-            block_tokens: blocks * 16,
+            block_tokens,
         },
     )
 }
@@ -272,7 +316,13 @@ fn sequences() -> impl Strategy<Value = Vec<Sequence>> {
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    (configs(), sequences(), any::<u64>()).prop_map(|(config, sequences, seed)| Case { config, sequences, seed })
+    let kv_types = proptest::sample::select(KvType::ALL.to_vec());
+    (configs(), kv_types, sequences(), any::<u64>()).prop_map(|(config, kv_type, sequences, seed)| Case {
+        config,
+        kv_type,
+        sequences,
+        seed,
+    })
 }
 
 fn paths() -> impl Iterator<Item = Simd> {
@@ -284,16 +334,35 @@ fn bits(values: &[f32]) -> Vec<u32> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn attention_agrees_with_the_definition_in_f64(case in cases()) {
-        let expected = case.naive();
+        let arrays = case.arrays();
         for simd in paths() {
-            for (found, expected) in case.run(simd, &Serial).iter().zip(&expected) {
+            let mut pages = case.pages();
+            let found = case.run_over(&mut pages, simd, &Serial);
+            let expected = case.naive(&|token| case.stored(&arrays, &pages, token));
+            for (found, expected) in found.iter().zip(&expected) {
                 let error = (f64::from(*found) - expected).abs();
                 prop_assert!(error < 2e-5, "{simd}: {found}, expected {expected}");
             }
+        }
+    }
+
+    /// Numbers are up to 3, or 4.3 once rotated, and scores up to some ten: an error of a score changes the output by
+    /// about as much.
+    #[test]
+    fn stored_keys_and_values_change_attention_little(case in cases()) {
+        let tolerance = match case.kv_type {
+            KvType::F32 => 2e-5,
+            KvType::F16 => 1e-2,
+            KvType::Q8 => 0.25,
+        };
+        let found = case.run(Simd::detect(), &Serial);
+        for (found, expected) in found.iter().zip(&case.naive(&|token| case.exact(token))) {
+            let error = (f64::from(*found) - expected).abs();
+            prop_assert!(error < tolerance, "{}: {found}, expected {expected}", case.kv_type);
         }
     }
 
@@ -333,7 +402,7 @@ proptest! {
         let config = AttentionConfig { rotary_dim: 0, ..config() };
         if let Ok(rows) = rows.check(&config, 4, None) {
             let data = vec![1.0; positions.len() * 80];
-            let mut pages = LayerPages::new(&config, 4);
+            let mut pages = LayerPages::new(&config, KvType::F32, 4);
             let part = |offset| Columns { data: &data, stride: 80, offset };
             append(&config, &mut pages, &rows, part(48), part(64), None);
             let mut output = vec![0.0; positions.len() * 48];
@@ -363,7 +432,7 @@ impl Single<'_> {
         let config = &self.case.config;
         let tokens: Vec<usize> = (0..self.context).chain(self.path.iter().map(|row| self.context + row)).collect();
         let blocks = tokens.len().div_ceil(config.block_tokens);
-        let mut pages = LayerPages::new(config, blocks);
+        let mut pages = LayerPages::new(config, self.case.kv_type, blocks);
         let tables: Vec<i32> = (0..blocks as i32).rev().collect();
         let table = self.case.rotary();
         let cos_sin = (config.rotary_dim > 0).then_some(CosSin { table: &table, positions: 4096 });
@@ -393,12 +462,12 @@ impl Single<'_> {
     }
 }
 
-#[test]
-fn many_rows_at_once_equal_the_same_rows_in_chunks() {
+fn check_many_rows_at_once(kv_type: KvType) {
     for simd in paths() {
         for rows in [33, 64, 511, 512, 2048] {
             let case = |context: usize, rows: usize| Case {
                 config: config(),
+                kv_type,
                 sequences: vec![Sequence::chain(context, rows)],
                 seed: 5,
             };
@@ -413,16 +482,34 @@ fn many_rows_at_once_equal_the_same_rows_in_chunks() {
 }
 
 #[test]
+fn many_rows_at_once_equal_the_same_rows_in_chunks_in_f32() {
+    check_many_rows_at_once(KvType::F32);
+}
+
+#[test]
+fn many_rows_at_once_equal_the_same_rows_in_chunks_in_f16() {
+    check_many_rows_at_once(KvType::F16);
+}
+
+#[test]
+fn many_rows_at_once_equal_the_same_rows_in_chunks_in_q8() {
+    check_many_rows_at_once(KvType::Q8);
+}
+
+#[test]
 fn paths_agree_to_one_part_in_a_hundred_thousand() {
     if !Simd::Avx2.is_available() {
         return println!("skipped: no AVX2");
     }
-    let case = Case { config: config(), sequences: vec![Sequence::chain(300, 9), Sequence::chain(0, 17)], seed: 9 };
-    let (portable, avx2) = (case.run(Simd::Portable, &Serial), case.run(Simd::Avx2, &Serial));
-    for (portable, avx2) in portable.chunks_exact(16).zip(avx2.chunks_exact(16)) {
-        let largest = portable.iter().fold(0.0_f32, |largest, number| largest.max(number.abs()));
-        for (portable, avx2) in portable.iter().zip(avx2) {
-            assert!((portable - avx2).abs() <= 1e-5 * largest, "{portable} and {avx2} in a head up to {largest}");
+    for kv_type in KvType::ALL {
+        let sequences = vec![Sequence::chain(300, 9), Sequence::chain(0, 17)];
+        let case = Case { config: config(), kv_type, sequences, seed: 9 };
+        let (portable, avx2) = (case.run(Simd::Portable, &Serial), case.run(Simd::Avx2, &Serial));
+        for (portable, avx2) in portable.chunks_exact(16).zip(avx2.chunks_exact(16)) {
+            let largest = portable.iter().fold(0.0_f32, |largest, number| largest.max(number.abs()));
+            for (portable, avx2) in portable.iter().zip(avx2) {
+                assert!((portable - avx2).abs() <= 1e-5 * largest, "{portable} and {avx2} in a head up to {largest}");
+            }
         }
     }
 }
@@ -443,7 +530,7 @@ fn pages_of_another_configuration_are_not_touched() {
     let other = AttentionConfig { head_dim: 32, ..config.clone() };
     let data = [0.0; 80];
     let part = |offset| Columns { data: &data, stride: 80, offset };
-    append(&config, &mut LayerPages::new(&other, 1), &rows, part(48), part(64), None);
+    append(&config, &mut LayerPages::new(&other, KvType::F32, 1), &rows, part(48), part(64), None);
 }
 
 #[test]

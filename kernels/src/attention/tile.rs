@@ -7,48 +7,79 @@
 use std::ops::Range;
 
 use super::CHUNK;
+use super::blocks::Block;
+use super::pages::Element;
 use crate::lanes::{Job, LANES, Lanes};
 
 /// Queries in the largest tile.
 pub(super) const TILE: usize = 6;
 
-/// Scores of `QUERIES` queries for `VECTORS * 8` positions.
-pub(super) struct Scores<'a, const QUERIES: usize, const VECTORS: usize> {
+/// Scores of `QUERIES` queries for some positions of a chunk.
+pub(super) struct Scores<'a, E: Element, const QUERIES: usize> {
     /// `[head_dim, QUERIES]`
     pub(super) queries: &'a [[f32; QUERIES]],
-    /// The keys' numbers of one dimension behind those of another, `stride` apart, from the first key on.
-    pub(super) keys: &'a [f32],
-    pub(super) stride: usize,
-    /// Keys in the same layout that come after these, or nothing.
-    pub(super) next: &'a [f32],
+    pub(super) blocks: &'a [Block<'a, E>],
+    /// Positions wanted, as far as they are in the blocks; up to seven more on either side are scored as well.
+    pub(super) positions: Range<usize>,
     /// What products are multiplied by.
     pub(super) scale: f32,
-    /// The first of the positions, counted from the chunk's first.
-    pub(super) start: usize,
     pub(super) scores: &'a mut [[f32; CHUNK]; QUERIES],
 }
 
-impl<const QUERIES: usize, const VECTORS: usize> Job for Scores<'_, QUERIES, VECTORS> {
+/// `outputs[q] += weights[q][j] * values[j]` over positions `j` in order, in columns of `VECTORS * 8` and what is left.
+pub(super) struct AddValues<'a, E: Element, const QUERIES: usize, const VECTORS: usize> {
+    pub(super) blocks: &'a [Block<'a, E>],
+    pub(super) weights: &'a [[f32; CHUNK]; QUERIES],
+    /// Positions wanted, as far as they are in the blocks.
+    pub(super) positions: Range<usize>,
+    /// `[QUERIES, head_dim]`
+    pub(super) outputs: &'a mut [f32],
+}
+
+impl<E: Element, const QUERIES: usize> Job for Scores<'_, E, QUERIES> {
     type Output = ();
 
     #[inline(always)]
-    fn run<L: Lanes>(self, lanes: L) {
-        let mut sums = [[lanes.splat(0.0); VECTORS]; QUERIES];
-        let mut keys = self.keys;
-        let mut next = self.next;
-        for queries in self.queries {
-            next = prefetch::<L, VECTORS>(lanes, next, self.stride);
-            let vectors = load::<L, VECTORS>(lanes, keys);
-            for (sums, query) in sums.iter_mut().zip(queries) {
-                multiply_add(lanes, sums, *query, vectors);
+    fn run<L: Lanes>(mut self, lanes: L) {
+        for block in self.blocks {
+            let mut position = block.positions.start.max(self.positions.start / LANES * LANES);
+            let end = block.positions.end.min(self.positions.end);
+            while position < end && position + 2 * LANES <= block.positions.end {
+                self.score::<L, 2>(lanes, block, position);
+                position += 2 * LANES;
             }
-            keys = keys.get(self.stride..).unwrap_or(&[]);
+            while position < end {
+                self.score::<L, 1>(lanes, block, position);
+                position += LANES;
+            }
         }
-        for (sums, scores) in sums.iter().zip(self.scores) {
-            let (places, _) = scores[self.start..][..VECTORS * LANES].as_chunks_mut::<LANES>();
-            for (sum, place) in sums.iter().zip(places) {
+    }
+}
+
+impl<E: Element, const QUERIES: usize> Scores<'_, E, QUERIES> {
+    /// Scores of `VECTORS * 8` keys of a block.
+    #[inline(always)]
+    fn score<L: Lanes, const VECTORS: usize>(&mut self, lanes: L, block: &Block<E>, position: usize) {
+        let first = position - block.positions.start;
+        let mut sums = [[lanes.splat(0.0); VECTORS]; QUERIES];
+        let mut ahead = first;
+        for (queries, codes) in self.queries.iter().zip(block.keys[first..].chunks(block.key_stride)) {
+            prefetch(lanes, block.next_keys, ahead);
+            ahead += block.key_stride;
+            let vectors = load::<L, E, VECTORS>(lanes, codes);
+            for (sums, query) in sums.iter_mut().zip(queries) {
+                multiply_add(lanes, sums, lanes.splat(*query), vectors);
+            }
+        }
+        for (sums, scores) in sums.iter().zip(self.scores.iter_mut()) {
+            let (places, _) = scores[position..][..VECTORS * LANES].as_chunks_mut::<LANES>();
+            for (index, (sum, place)) in sums.iter().zip(places).enumerate() {
+                let mut scaled = lanes.multiply(*sum, lanes.splat(self.scale));
+                if E::IS_SCALED {
+                    let scales = block.key_scales[first + index * LANES..].first_chunk();
+                    scaled = lanes.multiply(scaled, lanes.load(scales.expect("each key has a scale")));
+                }
                 // Where scores are numbers they are kept finite: the difference of two infinite ones would be none.
-                let scaled = lanes.multiply(*sum, lanes.splat(self.scale));
                 let bounded = lanes.larger(lanes.splat(f32::MIN), lanes.smaller(lanes.splat(f32::MAX), scaled));
                 lanes.store(bounded, place);
             }
@@ -56,20 +87,7 @@ impl<const QUERIES: usize, const VECTORS: usize> Job for Scores<'_, QUERIES, VEC
     }
 }
 
-/// `outputs[q] += weights[q][j] * values[j]` over `j` in order, in columns of `VECTORS * 8` and what is left.
-pub(super) struct AddValues<'a, const QUERIES: usize, const VECTORS: usize> {
-    /// `[positions.len(), head_dim]`, or more rows.
-    pub(super) values: &'a [f32],
-    /// Values in the same layout that come after these, or nothing.
-    pub(super) next: &'a [f32],
-    pub(super) weights: &'a [[f32; CHUNK]; QUERIES],
-    /// Positions of the chunk that the values belong to.
-    pub(super) positions: Range<usize>,
-    /// `[QUERIES, head_dim]`
-    pub(super) outputs: &'a mut [f32],
-}
-
-impl<const QUERIES: usize, const VECTORS: usize> Job for AddValues<'_, QUERIES, VECTORS> {
+impl<E: Element, const QUERIES: usize, const VECTORS: usize> Job for AddValues<'_, E, QUERIES, VECTORS> {
     type Output = ();
 
     #[inline(always)]
@@ -87,23 +105,27 @@ impl<const QUERIES: usize, const VECTORS: usize> Job for AddValues<'_, QUERIES, 
     }
 }
 
-impl<const QUERIES: usize, const VECTORS: usize> AddValues<'_, QUERIES, VECTORS> {
+impl<E: Element, const QUERIES: usize, const VECTORS: usize> AddValues<'_, E, QUERIES, VECTORS> {
     #[inline(always)]
     fn add_columns<L: Lanes, const WIDTH: usize>(&mut self, lanes: L, head_dim: usize, column: usize) {
-        assert!(self.positions.end <= CHUNK, "positions are in the chunk");
         let mut sums = [[lanes.splat(0.0); WIDTH]; QUERIES];
         for (query, sums) in sums.iter_mut().enumerate() {
-            *sums = load::<L, WIDTH>(lanes, &self.outputs[query * head_dim + column..]);
-        }
-        let mut values = &self.values[column..];
-        let mut next = self.next.get(column..).unwrap_or(&[]);
-        for position in self.positions.clone() {
-            next = prefetch::<L, WIDTH>(lanes, next, head_dim);
-            let vectors = load::<L, WIDTH>(lanes, values);
-            for (sums, weights) in sums.iter_mut().zip(self.weights) {
-                multiply_add(lanes, sums, weights[position], vectors);
+            let (numbers, _) = self.outputs[query * head_dim + column..][..WIDTH * LANES].as_chunks::<LANES>();
+            for (sum, numbers) in sums.iter_mut().zip(numbers) {
+                *sum = lanes.load(numbers);
             }
-            values = values.get(head_dim..).unwrap_or(&[]);
+        }
+        for block in self.blocks {
+            let start = block.positions.start.max(self.positions.start);
+            let end = block.positions.end.min(self.positions.end).min(CHUNK);
+            let mut place = start.saturating_sub(block.positions.start) * head_dim + column;
+            for position in start..end {
+                for line in (0..WIDTH * LANES).step_by(64 / size_of::<E::Code>()) {
+                    prefetch(lanes, block.next_values, place + line);
+                }
+                add_value::<L, E, QUERIES, WIDTH>(lanes, &mut sums, self.weights, position, &block.values[place..]);
+                place += head_dim;
+            }
         }
         for (query, sums) in sums.iter().enumerate() {
             let (places, _) = self.outputs[query * head_dim + column..][..WIDTH * LANES].as_chunks_mut::<LANES>();
@@ -114,26 +136,50 @@ impl<const QUERIES: usize, const VECTORS: usize> AddValues<'_, QUERIES, VECTORS>
     }
 }
 
-/// The first `VECTORS * 8` numbers.
+/// `sums[q] += weights[q][position] * codes`. What there is less of, weights or codes, stays in registers.
 #[inline(always)]
-fn load<L: Lanes, const VECTORS: usize>(lanes: L, numbers: &[f32]) -> [L::Vector; VECTORS] {
+fn add_value<L: Lanes, E: Element, const QUERIES: usize, const WIDTH: usize>(
+    lanes: L,
+    sums: &mut [[L::Vector; WIDTH]; QUERIES],
+    weights: &[[f32; CHUNK]; QUERIES],
+    position: usize,
+    codes: &[E::Code],
+) {
+    if QUERIES > WIDTH {
+        let vectors = load::<L, E, WIDTH>(lanes, codes);
+        for (sums, weights) in sums.iter_mut().zip(weights) {
+            multiply_add(lanes, sums, lanes.splat(weights[position]), vectors);
+        }
+    } else {
+        let mut factors = [lanes.splat(0.0); QUERIES];
+        for (factor, weights) in factors.iter_mut().zip(weights) {
+            *factor = lanes.splat(weights[position]);
+        }
+        for (index, codes) in codes[..WIDTH * LANES].as_chunks::<LANES>().0.iter().enumerate() {
+            let vector = E::load(lanes, codes);
+            for (sums, factor) in sums.iter_mut().zip(factors) {
+                sums[index] = lanes.multiply_add(factor, vector, sums[index]);
+            }
+        }
+    }
+}
+
+/// The first `VECTORS * 8` codes as numbers.
+#[inline(always)]
+fn load<L: Lanes, E: Element, const VECTORS: usize>(lanes: L, codes: &[E::Code]) -> [L::Vector; VECTORS] {
     let mut vectors = [lanes.splat(0.0); VECTORS];
-    for (vector, numbers) in vectors.iter_mut().zip(numbers[..VECTORS * LANES].as_chunks::<LANES>().0) {
-        *vector = lanes.load(numbers);
+    for (vector, codes) in vectors.iter_mut().zip(codes[..VECTORS * LANES].as_chunks::<LANES>().0) {
+        *vector = E::load(lanes, codes);
     }
     vectors
 }
 
-/// Prefetches the first `VECTORS * 8` numbers and gives those behind the first `stride`.
+/// Prefetches a code if there is one.
 #[inline(always)]
-fn prefetch<L: Lanes, const VECTORS: usize>(lanes: L, numbers: &[f32], stride: usize) -> &[f32] {
-    if numbers.len() < stride {
-        return &[];
+fn prefetch<L: Lanes, T>(lanes: L, codes: &[T], index: usize) {
+    if let Some(code) = codes.get(index) {
+        lanes.prefetch(code);
     }
-    for number in numbers[..stride].iter().take(VECTORS * LANES).step_by(2 * LANES) {
-        lanes.prefetch(number);
-    }
-    &numbers[stride..]
 }
 
 /// `sums += factor * vectors`
@@ -141,10 +187,9 @@ fn prefetch<L: Lanes, const VECTORS: usize>(lanes: L, numbers: &[f32], stride: u
 fn multiply_add<L: Lanes, const VECTORS: usize>(
     lanes: L,
     sums: &mut [L::Vector; VECTORS],
-    factor: f32,
+    factor: L::Vector,
     vectors: [L::Vector; VECTORS],
 ) {
-    let factor = lanes.splat(factor);
     for (sum, vector) in sums.iter_mut().zip(vectors) {
         *sum = lanes.multiply_add(factor, vector, *sum);
     }

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::chunk::{ChunkTile, Scratch};
+use super::blocks::blocks;
+use super::chunk::{Scratch, Tile, TilePlace};
+use super::pages::{Element, Pool};
 use super::partial::Partials;
 use super::plan::{Group, Piece};
 use super::rows::{Row, Sequence};
@@ -10,9 +12,13 @@ use super::tile::TILE;
 use super::{Attention, CHUNK};
 use crate::lanes::{Lanes, Program};
 
+/// Positions whose keys, or values, stay in the first-level cache while all tiles read them.
+const SPAN: usize = 32;
+
 /// A piece to be run.
-pub(super) struct Walk<'a> {
+pub(super) struct Walk<'a, E: Element> {
     pub(super) attention: &'a Attention<'a>,
+    pub(super) pool: &'a Pool<E>,
     pub(super) group: &'a Group,
     pub(super) sequence: &'a Sequence,
     chunks: Range<usize>,
@@ -20,11 +26,11 @@ pub(super) struct Walk<'a> {
     is_cut: bool,
 }
 
-impl<'a> Walk<'a> {
-    pub(super) fn new(attention: &'a Attention<'a>, groups: &'a [Group], piece: &Piece) -> Self {
+impl<'a, E: Element> Walk<'a, E> {
+    pub(super) fn new(attention: &'a Attention<'a>, pool: &'a Pool<E>, groups: &'a [Group], piece: &Piece) -> Self {
         let group = &groups[piece.group];
         let sequence = &attention.rows.sequences[group.sequence];
-        Self { attention, group, sequence, chunks: piece.chunks.clone(), is_cut: group.pieces.len() > 1 }
+        Self { attention, pool, group, sequence, chunks: piece.chunks.clone(), is_cut: group.pieces.len() > 1 }
     }
 
     /// Queries of the group.
@@ -41,22 +47,6 @@ impl<'a> Walk<'a> {
 
     pub(super) fn row(&self, query: usize) -> &'a Row {
         &self.attention.rows.rows[self.group.rows.start + query / self.attention.config.group()]
-    }
-
-    /// Keys from a position to the end of its block, as [`LayerPages`](super::LayerPages) lays them out; nothing where
-    /// the block table does not lead.
-    pub(super) fn keys(&self, position: usize) -> &'a [f32] {
-        let tokens = self.attention.config.block_tokens;
-        let block = self.sequence.blocks.get(position / tokens);
-        block.map_or(&[], |block| &self.attention.pages.key_block(*block, self.group.kv_head)[position % tokens..])
-    }
-
-    /// Values from a position to the end of its block; nothing where the block table does not lead.
-    pub(super) fn values(&self, position: usize) -> &'a [f32] {
-        let (tokens, head_dim) = (self.attention.config.block_tokens, self.attention.config.head_dim);
-        let values = self.sequence.blocks.get(position / tokens);
-        let values = values.map_or(&[][..], |block| self.attention.pages.value_block(*block, self.group.kv_head));
-        values.get(position % tokens * head_dim..).unwrap_or(&[])
     }
 
     /// Rotated queries, tile by tile, `[head_dim, queries of the tile]` each.
@@ -80,33 +70,71 @@ impl<'a> Walk<'a> {
     }
 }
 
-impl Program for Walk<'_> {
+impl<E: Element> Program for Walk<'_, E> {
     /// One outcome, or one for each chunk where the group is cut: merging is not associative to the last bit.
     type Output = Vec<Partials>;
 
     fn run<L: Lanes>(self, lanes: L) -> Vec<Partials> {
         let head_dim = self.attention.config.head_dim;
         let queries = self.packed_queries();
-        let mut scratch = Scratch::new(head_dim);
+        let mut scratch = Scratch::new(self.queries(), head_dim);
         let mut outcomes = vec![Partials::new(self.queries(), head_dim)];
         for chunk in self.chunks.clone() {
             if self.is_cut && chunk > self.chunks.start {
                 outcomes.push(Partials::new(self.queries(), head_dim));
             }
             let outcome = outcomes.last_mut().expect("there is one outcome at least");
-            for tile in self.tiles() {
-                let queries = &queries[tile.start * head_dim..tile.end * head_dim];
-                let first = chunk * CHUNK;
-                match tile.len() {
-                    1 => ChunkTile::<L, 1, 8>::new(lanes, &self, tile, queries, first).run(&mut scratch, outcome),
-                    2 => ChunkTile::<L, 2, 4>::new(lanes, &self, tile, queries, first).run(&mut scratch, outcome),
-                    3 => ChunkTile::<L, 3, 4>::new(lanes, &self, tile, queries, first).run(&mut scratch, outcome),
-                    4 => ChunkTile::<L, 4, 2>::new(lanes, &self, tile, queries, first).run(&mut scratch, outcome),
-                    5 => ChunkTile::<L, 5, 2>::new(lanes, &self, tile, queries, first).run(&mut scratch, outcome),
-                    _ => ChunkTile::<L, TILE, 2>::new(lanes, &self, tile, queries, first).run(&mut scratch, outcome),
-                }
-            }
+            self.run_chunk(lanes, &queries, chunk * CHUNK, &mut scratch, outcome);
         }
         outcomes
+    }
+}
+
+impl<E: Element> Walk<'_, E> {
+    /// Adds the outcome of the chunk that begins at position `first`.
+    fn run_chunk<L: Lanes>(
+        &self,
+        lanes: L,
+        queries: &[f32],
+        first: usize,
+        scratch: &mut Scratch,
+        outcome: &mut Partials,
+    ) {
+        let blocks = blocks(self, first);
+        let span = SPAN.div_ceil(self.attention.config.block_tokens);
+        let mut tiles = self.chunk_tiles(lanes, queries, first, scratch);
+        for blocks in blocks.chunks(span) {
+            tiles.iter_mut().for_each(|tile| tile.score(blocks));
+        }
+        tiles.iter_mut().for_each(|tile| tile.soften(&blocks));
+        for blocks in blocks.chunks(span) {
+            tiles.iter_mut().for_each(|tile| tile.add(blocks));
+        }
+        tiles.iter_mut().for_each(|tile| tile.finish(outcome));
+    }
+
+    fn chunk_tiles<'t, L: Lanes + 't>(
+        &'t self,
+        lanes: L,
+        queries: &'t [f32],
+        first: usize,
+        scratch: &'t mut Scratch,
+    ) -> Vec<Box<dyn Tile<E> + 't>> {
+        let head_dim = self.attention.config.head_dim;
+        let mut weights = &mut scratch.weights[..];
+        let mut outputs = &mut scratch.outputs[..];
+        let mut tiles = Vec::with_capacity(self.queries().div_ceil(TILE));
+        for tile in self.tiles() {
+            let place = TilePlace {
+                walk: self,
+                queries: &queries[tile.start * head_dim..tile.end * head_dim],
+                weights: weights.split_off_mut(..tile.len()).expect("each query has a place"),
+                outputs: outputs.split_off_mut(..tile.len() * head_dim).expect("each query has a place"),
+                first_query: tile.start,
+                first,
+            };
+            tiles.push(place.tile(lanes, tile.len()));
+        }
+        tiles
     }
 }

@@ -36,6 +36,10 @@ pub(crate) trait Lanes: Copy {
     fn splat(self, number: f32) -> Self::Vector;
     /// The eight numbers.
     fn load(self, numbers: &[f32; LANES]) -> Self::Vector;
+    /// Eight f16, little-endian.
+    fn load_f16(self, numbers: &[u8; 2 * LANES]) -> Self::Vector;
+    /// Eight signed bytes.
+    fn load_i8(self, numbers: &[u8; LANES]) -> Self::Vector;
     /// Writes the vector to eight places.
     fn store(self, vector: Self::Vector, places: &mut [f32; LANES]);
     /// `a + b`

@@ -6,20 +6,25 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use veridraft_kernels::{AttentionConfig, LayerPages};
+use veridraft_kernels::{AttentionConfig, KvType, LayerPages};
 
 /// Slots of a block. Sixteen keep the waste of a last block low and a K column of a block one cache line.
 pub(crate) const BLOCK_TOKENS: usize = 16;
 
 /// Pages of all layers of one model.
-#[derive(Default)]
 pub(crate) struct KvPages {
+    kv_type: KvType,
     announced: Mutex<BTreeMap<usize, AttentionConfig>>,
     layers: OnceLock<Vec<Mutex<LayerPages>>>,
     blocks: OnceLock<usize>,
 }
 
 impl KvPages {
+    /// No layers yet.
+    pub(crate) fn new(kv_type: KvType) -> Self {
+        Self { kv_type, announced: Mutex::default(), layers: OnceLock::new(), blocks: OnceLock::new() }
+    }
+
     /// Called by each attention node while its session is created.
     pub(crate) fn announce(&self, layer: usize, config: &AttentionConfig) -> Result<(), String> {
         let previous = lock(&self.announced).insert(layer, config.clone());
@@ -35,8 +40,7 @@ impl KvPages {
         if let Some((expected, found)) = announced.keys().enumerate().find(|(index, layer)| index != *layer) {
             return Err(format!("attention layers go on with {found}, expected {expected}"));
         }
-        let bytes = announced.values().map(|config| 2 * config.kv_heads * config.head_dim * BLOCK_TOKENS * 4);
-        Ok(bytes.sum())
+        Ok(announced.values().map(|config| self.kv_type.block_bytes(config)).sum())
     }
 
     /// Makes room for `blocks` blocks in every layer, if the system has as much.
@@ -46,7 +50,7 @@ impl KvPages {
         let probe = Vec::<u8>::new().try_reserve_exact(bytes);
         probe.map_err(|_| format!("{bytes} bytes cannot be had, expected what the system has free"))?;
         let announced = lock(&self.announced);
-        let pages = announced.values().map(|config| Mutex::new(LayerPages::new(config, blocks)));
+        let pages = announced.values().map(|config| Mutex::new(LayerPages::new(config, self.kv_type, blocks)));
         self.layers.set(pages.collect()).ok().expect("a pool is allocated once");
         self.blocks.set(blocks).expect("a pool is allocated once");
         Ok(())

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ort::session::{Session, SessionInputValue};
 use ort::value::Tensor;
-use veridraft_kernels::{Pool, Simd};
+use veridraft_kernels::{KvType, Pool, Simd};
 
 use self::batch_tensors::BatchTensors;
 use self::kv_pages::{BLOCK_TOKENS, KvPages};
@@ -35,6 +35,8 @@ pub struct CausalModelConfig {
     pub threads: usize,
     /// Bytes for the KV cache; `None` is one whole context, at most 1 GiB.
     pub kv_memory: Option<u64>,
+    /// Type of the keys and values in the KV cache.
+    pub kv: KvType,
     /// Instructions that Veridraft's kernels use.
     pub simd: Simd,
     /// Times every node of every pass, for [`CausalModel::end_profile`]; the passes take longer.
@@ -43,7 +45,7 @@ pub struct CausalModelConfig {
 
 impl Default for CausalModelConfig {
     fn default() -> Self {
-        Self { threads: 0, kv_memory: None, simd: Simd::detect(), profile: false }
+        Self { threads: 0, kv_memory: None, kv: KvType::F32, simd: Simd::detect(), profile: false }
     }
 }
 
@@ -61,7 +63,7 @@ pub struct CausalModel {
 impl CausalModel {
     /// Opens an ONNX file that `veridraft export` wrote.
     pub fn open(runtime: &Runtime, path: &Path, config: CausalModelConfig) -> Result<Self> {
-        let pages = Arc::new(KvPages::default());
+        let pages = Arc::new(KvPages::new(config.kv));
         let threads =
             |error: std::io::Error| Error::Setting(format!("cannot start {} threads: {error}", config.threads));
         let pool = Arc::new(Pool::new(config.threads).map_err(threads)?);

@@ -117,6 +117,18 @@ where
     }
 
     #[inline(always)]
+    fn load_f16(self, numbers: &[u8; 2 * LANES]) -> __m256 {
+        // SAFETY: `self` proves the instructions, and the array has the sixteen bytes that they read.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(numbers.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
+    fn load_i8(self, numbers: &[u8; LANES]) -> __m256 {
+        // SAFETY: `self` proves the instructions, and the array has the eight bytes that they read.
+        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(numbers.as_ptr().cast()))) }
+    }
+
+    #[inline(always)]
     fn store(self, vector: __m256, places: &mut [f32; LANES]) {
         // SAFETY: `self` proves the instruction, and the array has the eight places that it writes.
         unsafe { _mm256_storeu_ps(places.as_mut_ptr(), vector) }

@@ -2,6 +2,8 @@
 
 mod panels;
 
+use half::f16;
+
 use super::{Job, LANES, Lanes};
 
 /// The path that every processor has.
@@ -34,6 +36,16 @@ impl Lanes for Portable {
     #[inline(always)]
     fn load(self, numbers: &[f32; LANES]) -> Self::Vector {
         *numbers
+    }
+
+    #[inline(always)]
+    fn load_f16(self, numbers: &[u8; 2 * LANES]) -> Self::Vector {
+        std::array::from_fn(|lane| f16::from_le_bytes(numbers.as_chunks().0[lane]).to_f32())
+    }
+
+    #[inline(always)]
+    fn load_i8(self, numbers: &[u8; LANES]) -> Self::Vector {
+        numbers.map(|number| f32::from(number as i8))
     }
 
     #[inline(always)]
