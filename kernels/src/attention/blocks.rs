@@ -7,7 +7,7 @@ use super::pages::Element;
 use super::walk::Walk;
 
 /// How many positions before they are needed keys and values are prefetched: two blocks of the usual size.
-const AHEAD: usize = 64;
+const AHEAD: usize = 32;
 
 /// Keys and values that lie together.
 pub(super) struct Block<'a, E: Element> {

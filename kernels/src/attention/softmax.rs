@@ -27,11 +27,7 @@ impl Job for Soften<'_> {
         scores[..self.seen.start - start].fill(f32::NEG_INFINITY);
         scores[self.seen.end - start..].fill(f32::NEG_INFINITY);
         let (scores, _) = scores.as_chunks_mut::<LANES>();
-        let mut largest = lanes.splat(f32::NEG_INFINITY);
-        for scores in scores.iter() {
-            largest = lanes.larger(largest, lanes.load(scores));
-        }
-        let largest = numbers(lanes, largest).into_iter().fold(f32::NEG_INFINITY, f32::max);
+        let largest = largest(lanes, scores);
         let mut sums = lanes.splat(0.0);
         for scores in scores {
             let weights = exp(lanes, lanes.subtract(lanes.load(scores), lanes.splat(largest)));
@@ -40,6 +36,25 @@ impl Job for Soften<'_> {
         }
         State { largest, sum: numbers(lanes, sums).into_iter().sum() }
     }
+}
+
+/// The largest score. Which are compared first does not matter; four comparisons run side by side, because each waits
+/// for the one before it.
+#[inline(always)]
+fn largest<L: Lanes>(lanes: L, scores: &[[f32; LANES]]) -> f32 {
+    let mut largest = [lanes.splat(f32::NEG_INFINITY); 4];
+    let (fours, rest) = scores.as_chunks::<4>();
+    for scores in fours {
+        for (largest, scores) in largest.iter_mut().zip(scores) {
+            *largest = lanes.larger(*largest, lanes.load(scores));
+        }
+    }
+    for (largest, scores) in largest.iter_mut().zip(rest) {
+        *largest = lanes.larger(*largest, lanes.load(scores));
+    }
+    let [a, b, c, d] = largest;
+    let largest = lanes.larger(lanes.larger(a, b), lanes.larger(c, d));
+    numbers(lanes, largest).into_iter().fold(f32::NEG_INFINITY, f32::max)
 }
 
 #[inline(always)]
