@@ -2,9 +2,7 @@
 
 use anyhow::Result;
 use veridraft_export::{ExportConfig, Weights};
-use veridraft_models::{
-    Batch, BlockId, CausalModel, CausalModelConfig, KvType, LanguageModel, TokenId, TreeMask,
-};
+use veridraft_models::{Batch, BlockId, CausalModel, CausalModelConfig, KvType, LanguageModel, TokenId, TreeMask};
 use veridraft_tests::TinyLlama;
 
 const BLOCK_TOKENS: usize = 16;

@@ -25,6 +25,11 @@ pub(crate) trait Lanes: Copy {
     /// Columns of two panels.
     type Two: Panels<2>;
 
+    /// Rows of a tile, at most: what the registers have room for beside two panels.
+    const TILE_ROWS: usize;
+
+    /// Runs `job` for `rows`, 1 to [`TILE_ROWS`](Self::TILE_ROWS), as a constant.
+    fn with_rows<S: RowsJob>(self, rows: usize, job: S);
     /// The path's way with one panel.
     fn one(self) -> Self::One;
     /// The path's way with two panels.
@@ -74,6 +79,23 @@ pub(crate) trait Job {
 
     /// Does the work; `#[inline(always)]` in every implementation, and called by [`Lanes::run`] alone.
     fn run<L: Lanes>(self, lanes: L) -> Self::Output;
+}
+
+/// Work on a number of rows that the compiler knows.
+pub(crate) trait RowsJob {
+    /// Does the work for `ROWS` rows.
+    fn run<const ROWS: usize>(self);
+}
+
+/// Runs `job` for 1 to 4 rows.
+pub(crate) fn with_up_to_four_rows<S: RowsJob>(rows: usize, job: S) {
+    match rows {
+        1 => job.run::<1>(),
+        2 => job.run::<2>(),
+        3 => job.run::<3>(),
+        4 => job.run::<4>(),
+        _ => unreachable!("{rows} rows, expected 1 to 4"),
+    }
 }
 
 /// Code around inner loops that names its path.

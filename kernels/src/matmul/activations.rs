@@ -7,8 +7,8 @@ use crate::lanes::{GROUP, Group, Job, LANES, Lanes, Program, dispatch};
 use crate::parallel::Parallel;
 use crate::simd::Simd;
 
-/// Rows that one task prepares.
-const TASK_ROWS: usize = 16;
+/// Values that are worth a task of their own.
+const TASK_VALUES: usize = 2048;
 
 /// All rows of one product, in the forms that its weights need.
 pub(super) struct Activations {
@@ -31,11 +31,12 @@ impl Activations {
         let floats_a_row = if any_float { k } else { 0 };
         let mut groups = vec![Group::ZERO; rows * groups_a_row];
         let mut floats = vec![0.0; rows * floats_a_row];
+        let task_rows = TASK_VALUES.div_ceil(k);
         let tasks: Vec<_> = matmul
             .input
-            .chunks(TASK_ROWS * k)
-            .zip(cut(&mut groups, TASK_ROWS * groups_a_row))
-            .zip(cut(&mut floats, TASK_ROWS * floats_a_row))
+            .chunks(task_rows * k)
+            .zip(cut(&mut groups, task_rows * groups_a_row))
+            .zip(cut(&mut floats, task_rows * floats_a_row))
             .map(|((input, groups), floats)| Mutex::new(Rows { matmul, input, groups, floats }))
             .collect();
         let run = |task: usize| dispatch(simd, &mut *tasks[task].lock().expect("no other task has it"));

@@ -1,56 +1,73 @@
 //! What happens to finished sums: bias, gate, residual; then they go out.
 
+use super::MatMul;
+use super::split::Unit;
+use super::tile::Sums;
 use crate::exp::exp;
 use crate::lanes::{Job, LANES, Lanes};
 
-/// Writes some columns of one row.
-pub(super) struct Finish<'a> {
-    /// Sums of one panel, or of the gate's and of the other's.
-    pub(super) sums: &'a [f32; LANES],
-    /// Sums that the gated ones are multiplied by.
-    pub(super) gated: Option<&'a [f32; LANES]>,
-    /// One a column, or nothing.
-    pub(super) bias: &'a [f32],
-    /// One a column, or nothing.
-    pub(super) residual: &'a [f32],
-    /// One to eight places.
-    pub(super) output: &'a mut [f32],
+/// Finishes the sums of a tile and writes them out.
+pub(super) struct Finish<'a, 'b> {
+    pub(super) matmul: &'a MatMul<'a>,
+    pub(super) unit: Unit<'a>,
+    pub(super) first_row: usize,
+    /// Of each row: those of one panel or two, or of the gate and what it is multiplied with.
+    pub(super) sums: &'a Sums,
+    /// The column of the output that the rows' parts begin with.
+    pub(super) column: usize,
+    pub(super) parts: &'a mut [&'b mut [f32]],
 }
 
-impl Finish<'_> {
-    /// The first eight columns and those behind them; both with the sums of the first.
-    pub(super) fn split(self) -> (Self, Self) {
-        let Self { sums, gated, bias, residual, output } = self;
-        let (bias, more_bias) = bias.split_at(LANES.min(bias.len()));
-        let (residual, more_residual) = residual.split_at(LANES.min(residual.len()));
-        let (output, more_output) = output.split_at_mut(LANES);
-        let behind = Self { sums, gated, bias: more_bias, residual: more_residual, output: more_output };
-        (Self { sums, gated, bias, residual, output }, behind)
-    }
-}
-
-impl Job for Finish<'_> {
+impl Job for Finish<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) {
-        let mut sums = lanes.load(self.sums);
-        if !self.bias.is_empty() {
-            sums = lanes.add(sums, lanes.load(&padded(self.bias)));
-        }
-        if let Some(gated) = self.gated {
-            sums = lanes.multiply(silu(lanes, sums), lanes.load(gated));
-        }
-        if !self.residual.is_empty() {
-            sums = lanes.add(sums, lanes.load(&padded(self.residual)));
-        }
-        match self.output.first_chunk_mut::<LANES>() {
-            Some(output) => lanes.store(sums, output),
-            None => {
-                let mut numbers = [0.0; LANES];
-                lanes.store(sums, &mut numbers);
-                self.output.copy_from_slice(&numbers[..self.output.len()]);
+        let MatMul { bias, residual, is_gated, .. } = self.matmul;
+        let Unit { column, columns, .. } = self.unit;
+        let all_columns = self.matmul.columns();
+        let bias = bias.get(column..column + columns).unwrap_or(&[]);
+        for (row, part) in self.parts.iter_mut().enumerate() {
+            let place = (self.first_row + row) * all_columns + column;
+            let residual = residual.get(place..place + columns).unwrap_or(&[]);
+            let output = &mut part[column - self.column..][..columns];
+            let [first, second] = &self.sums[row];
+            if *is_gated {
+                let gated = lanes.multiply(silu(lanes, lanes.load(first)), lanes.load(second));
+                write(lanes, gated, &[], residual, output);
+            } else if columns <= LANES {
+                write(lanes, lanes.load(first), bias, residual, output);
+            } else {
+                let (output, behind) = output.split_at_mut(LANES);
+                write(lanes, lanes.load(first), bias, residual, output);
+                let (bias, residual) = (from(bias, LANES), from(residual, LANES));
+                write(lanes, lanes.load(second), bias, residual, behind);
             }
+        }
+    }
+}
+
+/// What follows the first `start` numbers; nothing of nothing.
+#[inline(always)]
+fn from(numbers: &[f32], start: usize) -> &[f32] {
+    numbers.get(start..).unwrap_or(&[])
+}
+
+/// Adds bias and residual, where there are any, to up to eight columns and writes them.
+#[inline(always)]
+fn write<L: Lanes>(lanes: L, mut sums: L::Vector, bias: &[f32], residual: &[f32], output: &mut [f32]) {
+    if !bias.is_empty() {
+        sums = lanes.add(sums, lanes.load(&padded(bias)));
+    }
+    if !residual.is_empty() {
+        sums = lanes.add(sums, lanes.load(&padded(residual)));
+    }
+    match output.first_chunk_mut::<LANES>() {
+        Some(output) => lanes.store(sums, output),
+        None => {
+            let mut numbers = [0.0; LANES];
+            lanes.store(sums, &mut numbers);
+            output.copy_from_slice(&numbers[..output.len()]);
         }
     }
 }

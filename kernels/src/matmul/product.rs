@@ -1,9 +1,11 @@
 //! The product itself: operands, checks, and the walk of each task over its tiles.
 
+use std::ops::Range;
+
 use super::activations::Activations;
 use super::epilogue::Finish;
-use super::split::{Task, Unit, Units, tasks};
-use super::tile::{TILE_ROWS, multiply};
+use super::split::{Panel, Task, Unit, Units, tasks};
+use super::tile::{MOST_ROWS, Operands, Sums};
 use crate::lanes::{LANES, Lanes, Program, dispatch};
 use crate::parallel::{Parallel, Serial};
 use crate::simd::Simd;
@@ -84,7 +86,7 @@ pub fn matmul(simd: Simd, matmul: &MatMul, output: &mut [f32], parallel: &dyn Pa
     let parallel = if bytes.saturating_mul(matmul.rows()) < SMALL { &Serial } else { parallel };
     let activations = Activations::new(simd, matmul, parallel);
     let units = Units::new(matmul);
-    let tasks = tasks(matmul, &units, output);
+    let tasks = tasks(matmul, &units, output, parallel.threads());
     parallel.for_each(tasks.len(), &|index| {
         let task = &mut tasks[index].lock().expect("no other task has it");
         dispatch(simd, Walk { matmul, activations: &activations, units: &units, task });
@@ -104,57 +106,56 @@ impl Program for Walk<'_, '_> {
 
     fn run<L: Lanes>(mut self, lanes: L) {
         let rows = self.matmul.rows();
+        let mut sums = [[[0.0; LANES]; 2]; MOST_ROWS];
         for chunk in (0..rows).step_by(CHUNK_ROWS) {
             let chunk = chunk..(chunk + CHUNK_ROWS).min(rows);
-            for unit in self.task.units.clone() {
-                let unit = self.units.get(unit);
-                let tiles = chunk.len().div_ceil(TILE_ROWS);
-                for tile in 0..tiles {
-                    let bound = |tile: usize| chunk.start + tile * chunk.len() / tiles;
-                    self.tile(lanes, unit, bound(tile)..bound(tile + 1));
-                }
+            for number in self.task.units.clone() {
+                let unit = self.units.get(number);
+                // Weights of other tasks are left to them: asking for those too would read much of the matrix twice.
+                let next =
+                    Some(number + 1).filter(|next| self.task.units.contains(next)).map(|next| self.units.get(next));
+                self.unit(lanes, unit, next, chunk.clone(), &mut sums);
             }
         }
     }
 }
 
 impl Walk<'_, '_> {
-    fn tile<L: Lanes>(&mut self, lanes: L, unit: Unit, rows: std::ops::Range<usize>) {
-        let weights = &self.matmul.weights;
-        let first = weights[unit.weights];
-        let panels = match (self.matmul.is_gated, unit.panels) {
-            (true, _) => [first.panel(unit.panel), weights[1].panel(unit.panel)],
-            (false, 2) => [first.panel(unit.panel), first.panel(unit.panel + 1)],
-            (false, _) => [first.panel(unit.panel), &[]],
-        };
-        let sums = if self.matmul.is_gated && weights[1].format() != first.format() {
-            let [gate, up] = panels;
-            let gate = multiply(lanes, first.format(), &[gate], self.activations, rows.clone());
-            let up = multiply(lanes, weights[1].format(), &[up], self.activations, rows.clone());
-            std::array::from_fn(|row| [gate[row][0], up[row][0]])
-        } else {
-            multiply(lanes, first.format(), &panels[..unit.panels], self.activations, rows.clone())
-        };
-        for (row, sums) in rows.zip(&sums) {
-            self.finish(lanes, unit, row, sums);
+    /// All tiles of a unit.
+    fn unit<L: Lanes>(&mut self, lanes: L, unit: Unit, next: Option<Unit>, rows: Range<usize>, sums: &mut Sums) {
+        let tiles = rows.len().div_ceil(L::TILE_ROWS);
+        for tile in 0..tiles {
+            let bound = |tile: usize| rows.start + tile * rows.len() / tiles;
+            let rows = bound(tile)..bound(tile + 1);
+            self.multiply(lanes, &unit, next.filter(|_| tile == 0), rows.clone(), sums);
+            let Task { column, parts, .. } = &mut *self.task;
+            let (matmul, first_row, parts) = (self.matmul, rows.start, &mut parts[rows]);
+            lanes.run(Finish { matmul, unit, first_row, sums, column: *column, parts });
         }
     }
 
-    fn finish<L: Lanes>(&mut self, lanes: L, unit: Unit, row: usize, [first, second]: &[[f32; LANES]; 2]) {
-        let MatMul { bias, residual, is_gated, .. } = self.matmul;
-        let place = row * self.matmul.columns() + unit.column;
-        let bias = bias.get(unit.column..unit.column + unit.columns).unwrap_or(&[]);
-        let residual = residual.get(place..place + unit.columns).unwrap_or(&[]);
-        let output = &mut self.task.parts[row][unit.column - self.task.column..][..unit.columns];
-        let finish = Finish { sums: first, gated: None, bias, residual, output };
-        if *is_gated {
-            lanes.run(Finish { gated: Some(second), ..finish });
-        } else if unit.columns <= LANES {
-            lanes.run(finish);
-        } else {
-            let (before, behind) = finish.split();
-            lanes.run(before);
-            lanes.run(Finish { sums: second, ..behind });
+    /// Multiplies a unit, and asks for the panels of `next` meanwhile.
+    fn multiply<L: Lanes>(&self, lanes: L, unit: &Unit, next: Option<Unit>, rows: Range<usize>, sums: &mut Sums) {
+        let next_first = next.map_or(&[][..], |next| next.first.bytes);
+        let next_second = next.and_then(|next| next.second).map_or(&[][..], |panel| panel.bytes);
+        let one = |panel: Panel, next, sums: &mut Sums| {
+            let operands = Operands { format: panel.format, panels: [panel.bytes], next: [next] };
+            operands.multiply(lanes, self.activations, rows.clone(), sums);
+        };
+        let first = unit.first;
+        match unit.second {
+            Some(second) if second.format == first.format => {
+                let (panels, next) = ([first.bytes, second.bytes], [next_first, next_second]);
+                let operands = Operands { format: first.format, panels, next };
+                operands.multiply(lanes, self.activations, rows, sums);
+            }
+            Some(second) => {
+                let mut others = *sums;
+                one(second, next_second, &mut others);
+                one(first, next_first, sums);
+                sums.iter_mut().zip(others).for_each(|(sums, others)| sums[1] = others[0]);
+            }
+            None => one(first, next_first, sums),
         }
     }
 }

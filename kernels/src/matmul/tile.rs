@@ -1,82 +1,104 @@
 //! A tile: some rows times one or two panels, sums in registers or the first-level cache.
 
+use std::ops::Range;
+
 use super::activations::Activations;
 use super::formats::{Format, Q4, Q4K, Q4Minimum, Q8, Q8K, Q8Minimum};
-use crate::lanes::{Group, Job, LANES, Lanes, Panels};
+use crate::lanes::{Group, Job, LANES, Lanes, Panels, RowsJob};
 use crate::weights::WeightFormat;
 
-/// Rows of the largest tile.
-pub(super) const TILE_ROWS: usize = 4;
+/// Rows of the largest tile of any path.
+pub(super) const MOST_ROWS: usize = 8;
 
 /// Finished sums, `[row][panel][column]`.
-pub(super) type Sums = [[[f32; LANES]; 2]; TILE_ROWS];
+pub(super) type Sums = [[[f32; LANES]; 2]; MOST_ROWS];
 
-/// Multiplies `rows`, at most [`TILE_ROWS`], with one or two panels of a format.
-#[inline(always)]
-pub(super) fn multiply<L: Lanes>(
-    lanes: L,
-    format: WeightFormat,
-    panels: &[&[u8]],
-    activations: &Activations,
-    rows: std::ops::Range<usize>,
-) -> Sums {
-    let mut sums = [[[0.0; LANES]; 2]; TILE_ROWS];
-    match (rows.len(), panels) {
-        (1, &[panel]) => sized::<L, 1, 1>(lanes, format, [panel], activations, rows.start, &mut sums),
-        (2, &[panel]) => sized::<L, 2, 1>(lanes, format, [panel], activations, rows.start, &mut sums),
-        (3, &[panel]) => sized::<L, 3, 1>(lanes, format, [panel], activations, rows.start, &mut sums),
-        (4, &[panel]) => sized::<L, 4, 1>(lanes, format, [panel], activations, rows.start, &mut sums),
-        (1, &[first, second]) => sized::<L, 1, 2>(lanes, format, [first, second], activations, rows.start, &mut sums),
-        (2, &[first, second]) => sized::<L, 2, 2>(lanes, format, [first, second], activations, rows.start, &mut sums),
-        (3, &[first, second]) => sized::<L, 3, 2>(lanes, format, [first, second], activations, rows.start, &mut sums),
-        (4, &[first, second]) => sized::<L, 4, 2>(lanes, format, [first, second], activations, rows.start, &mut sums),
-        (rows, panels) => unreachable!("a tile of {rows} rows and {} panels", panels.len()),
-    }
-    sums
+/// One or two panels of a format, to be multiplied with some rows.
+#[derive(Clone, Copy)]
+pub(super) struct Operands<'a, const PANELS: usize> {
+    pub(super) format: WeightFormat,
+    pub(super) panels: [&'a [u8]; PANELS],
+    /// Panels that will be multiplied after these, to be asked for meanwhile; or nothing.
+    pub(super) next: [&'a [u8]; PANELS],
 }
 
-fn sized<L: Lanes, const ROWS: usize, const PANELS: usize>(
-    lanes: L,
-    format: WeightFormat,
-    panels: [&[u8]; PANELS],
-    activations: &Activations,
-    first: usize,
-    sums: &mut Sums,
-) where
-    for<'a> FloatTile<'a, ROWS, PANELS>: Job<Output = ()>,
-    for<'a> Tile<'a, Q4, ROWS, PANELS>: Job<Output = ()>,
-    for<'a> Tile<'a, Q4Minimum, ROWS, PANELS>: Job<Output = ()>,
-    for<'a> Tile<'a, Q4K, ROWS, PANELS>: Job<Output = ()>,
-    for<'a> Tile<'a, Q8, ROWS, PANELS>: Job<Output = ()>,
-    for<'a> Tile<'a, Q8Minimum, ROWS, PANELS>: Job<Output = ()>,
-    for<'a> Tile<'a, Q8K, ROWS, PANELS>: Job<Output = ()>,
-{
-    if format == WeightFormat::F32 {
-        let rows = std::array::from_fn(|row| activations.floats(first + row));
-        return lanes.run(FloatTile::<ROWS, PANELS> { panels, rows, sums });
+impl Operands<'_, 1> {
+    /// Multiplies one panel with as many rows as a tile has room for.
+    pub(super) fn multiply<L: Lanes>(self, lanes: L, activations: &Activations, rows: Range<usize>, sums: &mut Sums) {
+        let first_row = rows.start;
+        lanes.with_rows(rows.len(), OnPath { lanes, operands: self, activations, first_row, sums });
     }
-    let rows: [&[Group]; ROWS] = std::array::from_fn(|row| activations.groups(first + row));
-    match format {
-        WeightFormat::F32 => unreachable!("handled above"),
-        WeightFormat::Q4 => lanes.run(Tile::<Q4, ROWS, PANELS>::new(panels, rows, sums)),
-        WeightFormat::Q4Minimum => lanes.run(Tile::<Q4Minimum, ROWS, PANELS>::new(panels, rows, sums)),
-        WeightFormat::Q4K => lanes.run(Tile::<Q4K, ROWS, PANELS>::new(panels, rows, sums)),
-        WeightFormat::Q8 => lanes.run(Tile::<Q8, ROWS, PANELS>::new(panels, rows, sums)),
-        WeightFormat::Q8Minimum => lanes.run(Tile::<Q8Minimum, ROWS, PANELS>::new(panels, rows, sums)),
-        WeightFormat::Q8K => lanes.run(Tile::<Q8K, ROWS, PANELS>::new(panels, rows, sums)),
+}
+
+impl Operands<'_, 2> {
+    /// Multiplies two panels with as many rows as a tile has room for.
+    pub(super) fn multiply<L: Lanes>(self, lanes: L, activations: &Activations, rows: Range<usize>, sums: &mut Sums) {
+        let first_row = rows.start;
+        lanes.with_rows(rows.len(), OnPath { lanes, operands: self, activations, first_row, sums });
+    }
+}
+
+/// A tile on its path, still without its number of rows.
+struct OnPath<'a, L, const PANELS: usize> {
+    lanes: L,
+    operands: Operands<'a, PANELS>,
+    activations: &'a Activations,
+    first_row: usize,
+    sums: &'a mut Sums,
+}
+
+impl<L: Lanes> RowsJob for OnPath<'_, L, 1> {
+    fn run<const ROWS: usize>(self) {
+        self.dispatch::<ROWS>();
+    }
+}
+
+impl<L: Lanes> RowsJob for OnPath<'_, L, 2> {
+    fn run<const ROWS: usize>(self) {
+        self.dispatch::<ROWS>();
+    }
+}
+
+impl<L: Lanes, const PANELS: usize> OnPath<'_, L, PANELS> {
+    fn dispatch<const ROWS: usize>(self)
+    where
+        for<'a> FloatTile<'a, ROWS, PANELS>: Job<Output = ()>,
+        for<'a> Tile<'a, Q4, ROWS, PANELS>: Job<Output = ()>,
+        for<'a> Tile<'a, Q4Minimum, ROWS, PANELS>: Job<Output = ()>,
+        for<'a> Tile<'a, Q4K, ROWS, PANELS>: Job<Output = ()>,
+        for<'a> Tile<'a, Q8, ROWS, PANELS>: Job<Output = ()>,
+        for<'a> Tile<'a, Q8Minimum, ROWS, PANELS>: Job<Output = ()>,
+        for<'a> Tile<'a, Q8K, ROWS, PANELS>: Job<Output = ()>,
+    {
+        let Self { lanes, operands: Operands { format, panels, next }, activations, first_row, sums } = self;
+        if format == WeightFormat::F32 {
+            let rows = std::array::from_fn(|row| activations.floats(first_row + row));
+            return lanes.run(FloatTile::<ROWS, PANELS> { panels, next, rows, sums });
+        }
+        let rows: [&[Group]; ROWS] = std::array::from_fn(|row| activations.groups(first_row + row));
+        match format {
+            WeightFormat::F32 => unreachable!("handled above"),
+            WeightFormat::Q4 => lanes.run(Tile::<Q4, ROWS, PANELS>::new([panels, next], rows, sums)),
+            WeightFormat::Q4Minimum => lanes.run(Tile::<Q4Minimum, ROWS, PANELS>::new([panels, next], rows, sums)),
+            WeightFormat::Q4K => lanes.run(Tile::<Q4K, ROWS, PANELS>::new([panels, next], rows, sums)),
+            WeightFormat::Q8 => lanes.run(Tile::<Q8, ROWS, PANELS>::new([panels, next], rows, sums)),
+            WeightFormat::Q8Minimum => lanes.run(Tile::<Q8Minimum, ROWS, PANELS>::new([panels, next], rows, sums)),
+            WeightFormat::Q8K => lanes.run(Tile::<Q8K, ROWS, PANELS>::new([panels, next], rows, sums)),
+        }
     }
 }
 
 /// A tile of quantised weights.
 struct Tile<'a, F: Format, const ROWS: usize, const PANELS: usize> {
     panels: [&'a [F::Record]; PANELS],
+    next: [&'a [F::Record]; PANELS],
     rows: [&'a [Group]; ROWS],
     sums: &'a mut Sums,
 }
 
 impl<'a, F: Format, const ROWS: usize, const PANELS: usize> Tile<'a, F, ROWS, PANELS> {
-    fn new(panels: [&'a [u8]; PANELS], rows: [&'a [Group]; ROWS], sums: &'a mut Sums) -> Self {
-        Self { panels: panels.map(F::records), rows, sums }
+    fn new([panels, next]: [[&'a [u8]; PANELS]; 2], rows: [&'a [Group]; ROWS], sums: &'a mut Sums) -> Self {
+        Self { panels: panels.map(F::records), next: next.map(F::records), rows, sums }
     }
 
     #[inline(always)]
@@ -90,7 +112,9 @@ impl<'a, F: Format, const ROWS: usize, const PANELS: usize> Tile<'a, F, ROWS, PA
             let mut records = [&self.panels[0][index]; PANELS];
             for panel in 0..PANELS {
                 records[panel] = &self.panels[panel][index];
-                prefetch_next(lanes, records[panel], PANELS * self.panels[panel].len());
+                if let Some(next) = self.next[panel].get(index) {
+                    prefetch(lanes, next);
+                }
             }
             F::add(columns, records, rows, &mut sums);
         }
@@ -119,6 +143,7 @@ impl<F: Format, const ROWS: usize> Job for Tile<'_, F, ROWS, 2> {
 /// A tile of f32 weights, `[k][8 columns]`.
 struct FloatTile<'a, const ROWS: usize, const PANELS: usize> {
     panels: [&'a [u8]; PANELS],
+    next: [&'a [u8]; PANELS],
     rows: [&'a [f32]; ROWS],
     sums: &'a mut Sums,
 }
@@ -132,8 +157,8 @@ impl<const ROWS: usize, const PANELS: usize> FloatTile<'_, ROWS, PANELS> {
             let mut weights = [&[0; 4 * LANES]; PANELS];
             for panel in 0..PANELS {
                 weights[panel] = &self.panels[panel].as_chunks().0[k];
-                if k % 2 == 0 {
-                    prefetch_next(lanes, weights[panel], PANELS * records);
+                if let Some(next) = self.next[panel].as_chunks::<64>().0.get(k / 2) {
+                    prefetch(lanes, next);
                 }
             }
             let weights = columns.load_f32(weights);
@@ -173,12 +198,12 @@ fn store<C: Panels<P>, const P: usize, const ROWS: usize>(columns: C, sums: [C::
     }
 }
 
-/// Prefetches the record that lies `records` behind: with two panels that follow each other, the same part of the next
-/// pair. The hardware alone brings less than half of what the memory can (measured, three rows and fewer).
+/// Asks for a record that will be read soon. The hardware alone brings less than half of what the memory can (measured
+/// with three rows and fewer).
 #[inline(always)]
-fn prefetch_next<L: Lanes, R>(lanes: L, record: &R, records: usize) {
-    let next = std::ptr::from_ref(record).wrapping_add(records).cast::<[u8; 64]>();
+fn prefetch<L: Lanes, R>(lanes: L, record: &R) {
+    let lines = std::ptr::from_ref(record).cast::<[u8; 64]>();
     for line in 0..size_of::<R>().div_ceil(64) {
-        lanes.prefetch(next.wrapping_add(line));
+        lanes.prefetch(lines.wrapping_add(line));
     }
 }

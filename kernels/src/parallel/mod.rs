@@ -8,6 +8,9 @@ pub use pool::{Pass, Pool};
 pub trait Parallel {
     /// Calls `task` once with each number below `tasks`, in any order, and returns when all are done.
     fn for_each(&self, tasks: usize, task: &(dyn Fn(usize) + Sync));
+
+    /// Threads that share the tasks.
+    fn threads(&self) -> usize;
 }
 
 /// Runs tasks one after the other on the calling thread.
@@ -17,6 +20,10 @@ pub struct Serial;
 impl Parallel for Serial {
     fn for_each(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
         (0..tasks).for_each(task);
+    }
+
+    fn threads(&self) -> usize {
+        1
     }
 }
 
@@ -31,5 +38,9 @@ impl Parallel for Threads {
                 scope.spawn(move || (thread..tasks).step_by(self.0).for_each(task));
             }
         });
+    }
+
+    fn threads(&self) -> usize {
+        self.0
     }
 }

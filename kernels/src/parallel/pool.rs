@@ -116,6 +116,10 @@ impl Parallel for Pool {
         }
         assert!(!job.has_panicked.load(Relaxed), "a task of the loop panicked");
     }
+
+    fn threads(&self) -> usize {
+        1 + self.workers.len()
+    }
 }
 
 impl Shared {

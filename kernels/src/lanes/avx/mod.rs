@@ -8,7 +8,7 @@ mod avx512;
 
 use std::arch::x86_64::*;
 
-use super::{Job, LANES, Lanes, Panels};
+use super::{Job, LANES, Lanes, Panels, RowsJob, with_up_to_four_rows};
 
 /// Proof that the processor has AVX2, FMA and F16C and, `WIDE`, AVX-512 with VNNI; made by `detect` alone.
 #[derive(Clone, Copy)]
@@ -42,13 +42,22 @@ impl Avx512Vnni {
 pub(crate) trait Width: Copy {
     type Two: Panels<2>;
 
+    const TILE_ROWS: usize;
+
     fn two(self) -> Self::Two;
+    fn with_rows<S: RowsJob>(self, rows: usize, job: S);
     /// Does a job with the path's instructions.
     fn run<L: Lanes, J: Job>(self, lanes: L, job: J) -> J::Output;
 }
 
 impl Width for Avx2 {
     type Two = Self;
+
+    const TILE_ROWS: usize = 4;
+
+    fn with_rows<S: RowsJob>(self, rows: usize, job: S) {
+        with_up_to_four_rows(rows, job);
+    }
 
     fn two(self) -> Self {
         self
@@ -66,6 +75,18 @@ impl Width for Avx2 {
 
 impl Width for Avx512Vnni {
     type Two = Self;
+
+    const TILE_ROWS: usize = 8;
+
+    fn with_rows<S: RowsJob>(self, rows: usize, job: S) {
+        match rows {
+            5 => job.run::<5>(),
+            6 => job.run::<6>(),
+            7 => job.run::<7>(),
+            8 => job.run::<8>(),
+            _ => with_up_to_four_rows(rows, job),
+        }
+    }
 
     fn two(self) -> Self {
         self
@@ -88,6 +109,12 @@ where
     type Vector = __m256;
     type One = Avx2;
     type Two = <Self as Width>::Two;
+
+    const TILE_ROWS: usize = <Self as Width>::TILE_ROWS;
+
+    fn with_rows<S: RowsJob>(self, rows: usize, job: S) {
+        Width::with_rows(self, rows, job);
+    }
 
     #[inline(always)]
     fn one(self) -> Avx2 {

@@ -4,7 +4,7 @@ mod panels;
 
 use half::f16;
 
-use super::{Job, LANES, Lanes};
+use super::{Job, LANES, Lanes, RowsJob, with_up_to_four_rows};
 
 /// The path that every processor has.
 #[derive(Clone, Copy)]
@@ -14,6 +14,12 @@ impl Lanes for Portable {
     type Vector = [f32; LANES];
     type One = Self;
     type Two = Self;
+
+    const TILE_ROWS: usize = 4;
+
+    fn with_rows<S: RowsJob>(self, rows: usize, job: S) {
+        with_up_to_four_rows(rows, job);
+    }
 
     fn one(self) -> Self {
         self
