@@ -27,23 +27,23 @@ pub(super) trait Format {
 
 /// One group of each row.
 #[inline(always)]
-fn group<'a, const ROWS: usize>(rows: [&'a [Group]; ROWS], index: usize) -> [&'a Group; ROWS] {
+fn group<const ROWS: usize>(rows: [&[Group]; ROWS], index: usize) -> [&Group; ROWS] {
     let mut groups = [&rows[0][index]; ROWS];
-    for row in 0..ROWS {
-        groups[row] = &rows[row][index];
+    for (group, row) in groups.iter_mut().zip(rows) {
+        *group = &row[index];
     }
     groups
 }
 
 /// The part number `index` of `LENGTH` bytes of each record, counted from `START` on.
 #[inline(always)]
-fn part<'a, const START: usize, const LENGTH: usize, const RECORD: usize, const P: usize>(
-    records: [&'a [u8; RECORD]; P],
+fn part<const START: usize, const LENGTH: usize, const RECORD: usize, const P: usize>(
+    records: [&[u8; RECORD]; P],
     index: usize,
-) -> [&'a [u8; LENGTH]; P] {
+) -> [&[u8; LENGTH]; P] {
     let mut parts = [&records[0][START..].as_chunks::<LENGTH>().0[index]; P];
-    for panel in 0..P {
-        parts[panel] = &records[panel][START..].as_chunks::<LENGTH>().0[index];
+    for (part, record) in parts.iter_mut().zip(records) {
+        *part = &record[START..].as_chunks::<LENGTH>().0[index];
     }
     parts
 }

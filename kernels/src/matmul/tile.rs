@@ -110,9 +110,9 @@ impl<'a, F: Format, const ROWS: usize, const PANELS: usize> Tile<'a, F, ROWS, PA
                 *row = &row[index * F::GROUPS..][..F::GROUPS];
             }
             let mut records = [&self.panels[0][index]; PANELS];
-            for panel in 0..PANELS {
-                records[panel] = &self.panels[panel][index];
-                if let Some(next) = self.next[panel].get(index) {
+            for ((record, panel), next) in records.iter_mut().zip(self.panels).zip(self.next) {
+                *record = &panel[index];
+                if let Some(next) = next.get(index) {
                     prefetch(lanes, next);
                 }
             }
@@ -155,15 +155,15 @@ impl<const ROWS: usize, const PANELS: usize> FloatTile<'_, ROWS, PANELS> {
         let records = self.panels[0].len() / (4 * LANES);
         for k in 0..records {
             let mut weights = [&[0; 4 * LANES]; PANELS];
-            for panel in 0..PANELS {
-                weights[panel] = &self.panels[panel].as_chunks().0[k];
-                if let Some(next) = self.next[panel].as_chunks::<64>().0.get(k / 2) {
+            for ((weights, panel), next) in weights.iter_mut().zip(self.panels).zip(self.next) {
+                *weights = &panel.as_chunks().0[k];
+                if let Some(next) = next.as_chunks::<64>().0.get(k / 2) {
                     prefetch(lanes, next);
                 }
             }
             let weights = columns.load_f32(weights);
-            for row in 0..ROWS {
-                sums[row] = columns.multiply_add(columns.splat(self.rows[row][k]), weights, sums[row]);
+            for (sum, row) in sums.iter_mut().zip(self.rows) {
+                *sum = columns.multiply_add(columns.splat(row[k]), weights, *sum);
             }
         }
         store(columns, sums, self.sums);
@@ -190,11 +190,8 @@ impl<const ROWS: usize> Job for FloatTile<'_, ROWS, 2> {
 
 #[inline(always)]
 fn store<C: Panels<P>, const P: usize, const ROWS: usize>(columns: C, sums: [C::Vector; ROWS], places: &mut Sums) {
-    for row in 0..ROWS {
-        let numbers = columns.store(sums[row]);
-        for panel in 0..P {
-            places[row][panel] = numbers[panel];
-        }
+    for (sum, places) in sums.into_iter().zip(places) {
+        places[..P].copy_from_slice(&columns.store(sum));
     }
 }
 
