@@ -4,7 +4,7 @@
 //! Cody and Waite 1980: `x = n ln 2 + r` with `|r| <= ln 2 / 2`, then `exp(x) = 2^n exp(r)`, and `exp(r)` is
 //! `1 + r + r^2 p(r)` with the polynomial `p` of degree 4 that has the least largest error, 3.1e-9.
 
-use crate::lanes::{LANES, Lanes};
+use crate::lanes::{LANES, Lanes, Vectors};
 
 /// Arguments below this give 0; their exponentials are not normal numbers.
 const SMALLEST: f32 = -87.0;
@@ -21,7 +21,7 @@ const POLYNOMIAL: [f32; 5] = [0.001_381_456, 0.008_368_744_5, 0.041_668_39, 0.16
 
 /// `exp(x)` for `x <= 0`, within 2 units in the last place; 0 below -87; NaN of NaN.
 #[inline(always)]
-pub(crate) fn exp<L: Lanes>(lanes: L, x: L::Vector) -> L::Vector {
+pub(crate) fn exp<V: Vectors<N>, const N: usize>(lanes: V, x: V::Vector) -> V::Vector {
     let smallest = lanes.splat(SMALLEST);
     let clamped = lanes.larger(smallest, x);
     let rounded = lanes.multiply_add(clamped, lanes.splat(std::f32::consts::LOG2_E), lanes.splat(ROUNDER));

@@ -11,9 +11,9 @@ use super::pages::Element;
 use super::partial::{Partials, State};
 use super::rows::Row;
 use super::softmax::Soften;
-use super::tile::{AddValues, Scores, TILE};
+use super::tile::{AddValues, Scores};
 use super::walk::Walk;
-use crate::lanes::{LANES, Lanes};
+use crate::lanes::{LANES, Lanes, QueriesJob};
 
 /// What is written to again and again.
 pub(super) struct Scratch {
@@ -57,21 +57,28 @@ pub(super) struct TilePlace<'a, E: Element> {
 }
 
 impl<'a, E: Element> TilePlace<'a, E> {
-    /// Twelve sums in registers, or as many as there can be: queries by vectors of values.
+    /// A tile of as many queries, in the path's shape.
     pub(super) fn tile<L: Lanes + 'a>(self, lanes: L, queries: usize) -> Box<dyn Tile<E> + 'a> {
-        match queries {
-            1 => Box::new(ChunkTile::<L, E, 1, 8>::new(lanes, self)),
-            2 => Box::new(ChunkTile::<L, E, 2, 4>::new(lanes, self)),
-            3 => Box::new(ChunkTile::<L, E, 3, 4>::new(lanes, self)),
-            4 => Box::new(ChunkTile::<L, E, 4, 2>::new(lanes, self)),
-            5 => Box::new(ChunkTile::<L, E, 5, 2>::new(lanes, self)),
-            _ => Box::new(ChunkTile::<L, E, TILE, 2>::new(lanes, self)),
-        }
+        lanes.with_queries(queries, MakeTile { lanes, place: self })
+    }
+}
+
+/// A tile on its path, still without its shape.
+struct MakeTile<'a, L, E: Element> {
+    lanes: L,
+    place: TilePlace<'a, E>,
+}
+
+impl<'a, L: Lanes + 'a, E: Element> QueriesJob for MakeTile<'a, L, E> {
+    type Output = Box<dyn Tile<E> + 'a>;
+
+    fn run<const QUERIES: usize, const KEYS: usize, const OUTPUTS: usize>(self) -> Self::Output {
+        Box::new(ChunkTile::<L, E, QUERIES, KEYS, OUTPUTS>::new(self.lanes, self.place))
     }
 }
 
 /// A tile of `QUERIES` queries. Positions count from the chunk's first.
-struct ChunkTile<'a, L, E: Element, const QUERIES: usize, const VECTORS: usize> {
+struct ChunkTile<'a, L, E: Element, const QUERIES: usize, const KEYS: usize, const OUTPUTS: usize> {
     lanes: L,
     walk: &'a Walk<'a, E>,
     first_query: usize,
@@ -92,13 +99,14 @@ struct ChunkTile<'a, L, E: Element, const QUERIES: usize, const VECTORS: usize> 
     table_end: usize,
 }
 
-impl<L: Lanes, E: Element, const QUERIES: usize, const VECTORS: usize> Tile<E>
-    for ChunkTile<'_, L, E, QUERIES, VECTORS>
+impl<L: Lanes, E: Element, const QUERIES: usize, const KEYS: usize, const OUTPUTS: usize> Tile<E>
+    for ChunkTile<'_, L, E, QUERIES, KEYS, OUTPUTS>
 {
     /// Scores of positions that a query does not see are arbitrary.
     fn score(&mut self, blocks: &[Block<E>]) {
         let (scale, positions) = (self.walk.attention.config.scale, self.seen_in_table());
-        self.lanes.run(Scores { queries: self.queries, blocks, positions, scale, scores: self.weights });
+        let (queries, scores) = (self.queries, &mut *self.weights);
+        self.lanes.run(Scores::<E, QUERIES, KEYS> { queries, blocks, positions, scale, scores });
     }
 
     fn soften(&mut self, blocks: &[Block<E>]) {
@@ -121,7 +129,7 @@ impl<L: Lanes, E: Element, const QUERIES: usize, const VECTORS: usize> Tile<E>
         }
         let Self { weights, outputs, .. } = self;
         let positions = self.common.clone();
-        self.lanes.run(AddValues::<E, QUERIES, VECTORS> { blocks, weights, positions, outputs });
+        self.lanes.run(AddValues::<E, QUERIES, OUTPUTS> { blocks, weights, positions, outputs });
         for index in 0..QUERIES {
             let seen = self.seen[index].clone();
             self.add_one(index, seen.start.max(self.common.end)..seen.end.min(self.table_end), blocks);
@@ -140,7 +148,9 @@ impl<L: Lanes, E: Element, const QUERIES: usize, const VECTORS: usize> Tile<E>
     }
 }
 
-impl<'a, L: Lanes, E: Element, const QUERIES: usize, const VECTORS: usize> ChunkTile<'a, L, E, QUERIES, VECTORS> {
+impl<'a, L: Lanes, E: Element, const QUERIES: usize, const KEYS: usize, const OUTPUTS: usize>
+    ChunkTile<'a, L, E, QUERIES, KEYS, OUTPUTS>
+{
     fn new(lanes: L, place: TilePlace<'a, E>) -> Self {
         let TilePlace { walk, queries, weights, outputs, first_query, first } = place;
         let rows: [&Row; QUERIES] = std::array::from_fn(|index| walk.row(first_query + index));
@@ -197,7 +207,8 @@ impl<'a, L: Lanes, E: Element, const QUERIES: usize, const VECTORS: usize> Chunk
             Block { keys: &codes, key_stride: LANES, key_scales: &scales, ..Block::<E>::nothing(positions.clone()) };
         let mut scores = [[0.0; CHUNK]; QUERIES];
         let blocks = std::slice::from_ref(&block);
-        self.lanes.run(Scores { queries: self.queries, blocks, positions, scale, scores: &mut scores });
+        let (queries, found) = (self.queries, &mut scores);
+        self.lanes.run(Scores::<E, QUERIES, 1> { queries, blocks, positions, scale, scores: found });
         scores
     }
 
@@ -230,7 +241,7 @@ impl<'a, L: Lanes, E: Element, const QUERIES: usize, const VECTORS: usize> Chunk
         let head_dim = self.queries.len();
         let weights = std::array::from_ref(&self.weights[index]);
         let outputs = &mut self.outputs[index * head_dim..][..head_dim];
-        self.lanes.run(AddValues::<E, 1, 8> { blocks, weights, positions, outputs });
+        self.lanes.run(AddValues::<E, 1, 4> { blocks, weights, positions, outputs });
     }
 
     /// Adds positions on a query's branch.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::CHUNK;
 use super::partial::State;
 use crate::exp::exp;
-use crate::lanes::{Job, LANES, Lanes};
+use crate::lanes::{Job, LANES, Lanes, Vectors};
 
 /// Turns scores into `exp(score - largest)`; zero where the query does not see.
 ///
@@ -29,13 +29,25 @@ impl Job for Soften<'_> {
         let (scores, _) = scores.as_chunks_mut::<LANES>();
         let largest = largest(lanes, scores);
         let mut sums = lanes.splat(0.0);
-        for scores in scores {
-            let weights = exp(lanes, lanes.subtract(lanes.load(scores), lanes.splat(largest)));
-            sums = lanes.add(sums, weights);
-            lanes.store(weights, scores);
+        let (pairs, rest) = scores.as_chunks_mut::<2>();
+        for scores in pairs {
+            let scores = scores.as_flattened_mut().first_chunk_mut().expect("two vectors are a wide one");
+            let [low, high] = lanes.halves(weigh(lanes.wide(), scores, largest));
+            sums = lanes.add(lanes.add(sums, low), high);
+        }
+        for scores in rest {
+            sums = lanes.add(sums, weigh(lanes, scores, largest));
         }
         State { largest, sum: numbers(lanes, sums).into_iter().sum() }
     }
+}
+
+/// Turns scores into weights, and gives them.
+#[inline(always)]
+fn weigh<V: Vectors<N>, const N: usize>(vectors: V, scores: &mut [f32; N], largest: f32) -> V::Vector {
+    let weights = exp(vectors, vectors.subtract(vectors.load(scores), vectors.splat(largest)));
+    vectors.store(weights, scores);
+    weights
 }
 
 /// The largest score. Which are compared first does not matter; four comparisons run side by side, because each waits

@@ -8,7 +8,6 @@ use super::pages::{Element, Pool};
 use super::partial::Partials;
 use super::plan::{Group, Piece};
 use super::rows::{Row, Sequence};
-use super::tile::TILE;
 use super::{Attention, CHUNK};
 use crate::lanes::{Lanes, Program};
 
@@ -39,9 +38,9 @@ impl<'a, E: Element> Walk<'a, E> {
     }
 
     /// Tiles as equal as can be.
-    fn tiles(&self) -> impl Iterator<Item = Range<usize>> {
+    fn tiles<L: Lanes>(&self) -> impl Iterator<Item = Range<usize>> {
         let queries = self.queries();
-        let count = queries.div_ceil(TILE);
+        let count = queries.div_ceil(L::TILE_QUERIES);
         (0..count).map(move |tile| tile * queries / count..(tile + 1) * queries / count)
     }
 
@@ -50,11 +49,11 @@ impl<'a, E: Element> Walk<'a, E> {
     }
 
     /// Rotated queries, tile by tile, `[head_dim, queries of the tile]` each.
-    fn packed_queries(&self) -> Vec<f32> {
+    fn packed_queries<L: Lanes>(&self) -> Vec<f32> {
         let config = self.attention.config;
         let mut packed = vec![0.0; self.queries() * config.head_dim];
         let mut head = vec![0.0; config.head_dim];
-        for tile in self.tiles() {
+        for tile in self.tiles::<L>() {
             for query in tile.clone() {
                 let row = self.group.rows.start + query / config.group();
                 let number = self.group.kv_head * config.group() + query % config.group();
@@ -76,7 +75,7 @@ impl<E: Element> Program for Walk<'_, E> {
 
     fn run<L: Lanes>(self, lanes: L) -> Vec<Partials> {
         let head_dim = self.attention.config.head_dim;
-        let queries = self.packed_queries();
+        let queries = self.packed_queries::<L>();
         let mut scratch = Scratch::new(self.queries(), head_dim);
         let mut outcomes = vec![Partials::new(self.queries(), head_dim)];
         for chunk in self.chunks.clone() {
@@ -123,8 +122,8 @@ impl<E: Element> Walk<'_, E> {
         let head_dim = self.attention.config.head_dim;
         let mut weights = &mut scratch.weights[..];
         let mut outputs = &mut scratch.outputs[..];
-        let mut tiles = Vec::with_capacity(self.queries().div_ceil(TILE));
-        for tile in self.tiles() {
+        let mut tiles = Vec::with_capacity(self.queries().div_ceil(L::TILE_QUERIES));
+        for tile in self.tiles::<L>() {
             let place = TilePlace {
                 walk: self,
                 queries: &queries[tile.start * head_dim..tile.end * head_dim],

@@ -1,4 +1,4 @@
-//! Eight f32 at a time: the few operations that kernels are written in, once for all dispatch paths.
+//! Vectors of f32: the few operations that kernels are written in, once for all dispatch paths.
 //!
 //! A path is a token whose existence proves that the processor has its instructions, so kernels need no `unsafe` of
 //! their own. Inner loops are [`Job`]s: [`Lanes::run`] compiles each into a function of its own that is built for the
@@ -8,28 +8,42 @@
 mod avx;
 mod panels;
 mod portable;
+mod vectors;
 
 pub(crate) use panels::{GROUP, Group, Panels};
+pub(crate) use vectors::{Pairs, Vectors, WIDE_LANES};
 
 use crate::simd::Simd;
 
 /// Numbers in a vector.
 pub(crate) const LANES: usize = 8;
 
-/// A dispatch path. Every operation works lane by lane, so a number's bits do not depend on its lane.
-pub(crate) trait Lanes: Copy {
-    /// Eight f32.
-    type Vector: Copy;
+/// A dispatch path, with vectors of eight numbers.
+pub(crate) trait Lanes: Vectors<LANES> {
+    /// Vectors of sixteen numbers.
+    type Wide: Vectors<WIDE_LANES>;
     /// Columns of one panel.
     type One: Panels<1>;
     /// Columns of two panels.
     type Two: Panels<2>;
 
+    /// Whether a register holds a wide vector, so that one is as fast as a vector of eight.
+    const IS_WIDE: bool;
     /// Rows of a tile, at most: what the registers have room for beside two panels.
     const TILE_ROWS: usize;
 
+    /// Queries of a tile, at most: what the registers have room for beside a wide vector of keys or values.
+    const TILE_QUERIES: usize;
+
     /// Runs `job` for `rows`, 1 to [`TILE_ROWS`](Self::TILE_ROWS), as a constant.
     fn with_rows<S: RowsJob>(self, rows: usize, job: S);
+    /// Runs `job` for `queries`, 1 to [`TILE_QUERIES`](Self::TILE_QUERIES), and for as many vectors of keys and of outputs
+    /// as the registers have room for, as constants.
+    fn with_queries<S: QueriesJob>(self, queries: usize, job: S) -> S::Output;
+    /// The path's way with vectors of sixteen.
+    fn wide(self) -> Self::Wide;
+    /// The lower and the upper eight numbers.
+    fn halves(self, wide: <Self::Wide as Vectors<WIDE_LANES>>::Vector) -> [Self::Vector; 2];
     /// The path's way with one panel.
     fn one(self) -> Self::One;
     /// The path's way with two panels.
@@ -37,40 +51,14 @@ pub(crate) trait Lanes: Copy {
 
     /// Does a job with the path's instructions.
     fn run<J: Job>(self, job: J) -> J::Output;
-    /// Eight times the same number.
-    fn splat(self, number: f32) -> Self::Vector;
-    /// The eight numbers.
-    fn load(self, numbers: &[f32; LANES]) -> Self::Vector;
-    /// Eight f16, little-endian.
-    fn load_f16(self, numbers: &[u8; 2 * LANES]) -> Self::Vector;
-    /// Eight signed bytes.
-    fn load_i8(self, numbers: &[u8; LANES]) -> Self::Vector;
-    /// Writes the vector to eight places.
-    fn store(self, vector: Self::Vector, places: &mut [f32; LANES]);
-    /// `a + b`
-    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// `a - b`
-    fn subtract(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// `a * b`
-    fn multiply(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a / b`
     fn divide(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// Without the sign.
     fn absolute(self, a: Self::Vector) -> Self::Vector;
     /// The nearest integers, ties to even; arbitrary for what is not between -128 and 127.
     fn round(self, a: Self::Vector) -> [i8; LANES];
-    /// `a * b + sum`, rounded as the path rounds: once with FMA, twice without.
-    fn multiply_add(self, a: Self::Vector, b: Self::Vector, sum: Self::Vector) -> Self::Vector;
-    /// `a` where it is smaller than `b`, else `b`; so `b` where either is NaN.
-    fn smaller(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// `a` where it is larger than `b`, else `b`; so `b` where either is NaN.
-    fn larger(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// 0 where `x` is smaller than `bound`, else `vector`.
-    fn zero_below(self, bound: Self::Vector, x: Self::Vector, vector: Self::Vector) -> Self::Vector;
     /// Asks the processor to bring the cache line of a number that will soon be read; changes nothing else.
     fn prefetch<T>(self, number: *const T);
-    /// `2^n` of integers from -126 to 127 that stand in the low bits of each number's mantissa.
-    fn power_of_two(self, low_bits: Self::Vector) -> Self::Vector;
 }
 
 /// An inner loop, compiled once for every path.
@@ -85,6 +73,28 @@ pub(crate) trait Job {
 pub(crate) trait RowsJob {
     /// Does the work for `ROWS` rows.
     fn run<const ROWS: usize>(self);
+}
+
+/// Work on a number of queries, and of vectors for each of them, that the compiler knows.
+pub(crate) trait QueriesJob {
+    type Output;
+
+    /// Does the work for `QUERIES` queries, with `KEYS` wide vectors of keys or `OUTPUTS` registers of outputs for each of
+    /// them side by side.
+    fn run<const QUERIES: usize, const KEYS: usize, const OUTPUTS: usize>(self) -> Self::Output;
+}
+
+/// Runs `job` for 1 to 6 queries: sixteen registers hold twelve sums and what is added to them.
+pub(crate) fn with_up_to_six_queries<S: QueriesJob>(queries: usize, job: S) -> S::Output {
+    match queries {
+        1 => job.run::<1, 1, 8>(),
+        2 => job.run::<2, 1, 4>(),
+        3 => job.run::<3, 1, 4>(),
+        4 => job.run::<4, 1, 2>(),
+        5 => job.run::<5, 1, 2>(),
+        6 => job.run::<6, 1, 2>(),
+        _ => unreachable!("{queries} queries, expected 1 to 6"),
+    }
 }
 
 /// Runs `job` for 1 to 4 rows.

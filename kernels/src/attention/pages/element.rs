@@ -1,6 +1,6 @@
 //! How the numbers of a row are stored.
 
-use crate::lanes::{LANES, Lanes};
+use crate::lanes::Vectors;
 
 /// A type of keys and values. What a row stands for is `load(codes) * scale`; attention multiplies by the scale once for
 /// a row, outside its inner loops.
@@ -17,6 +17,6 @@ pub(crate) trait Element: 'static {
     fn encode(number: f32, scale: f32) -> Self::Code;
     /// What was stored.
     fn decode(code: Self::Code, scale: f32) -> f32;
-    /// Eight codes as numbers, not scaled yet.
-    fn load<L: Lanes>(lanes: L, codes: &[Self::Code; LANES]) -> L::Vector;
+    /// Codes as numbers, not scaled yet.
+    fn load<V: Vectors<N>, const N: usize>(vectors: V, codes: &[Self::Code; N]) -> V::Vector;
 }

@@ -3,7 +3,7 @@
 use half::f16;
 
 use super::Element;
-use crate::lanes::{LANES, Lanes};
+use crate::lanes::Vectors;
 
 /// Halves, little-endian.
 pub(crate) struct KvF16;
@@ -27,7 +27,7 @@ impl Element for KvF16 {
     }
 
     #[inline(always)]
-    fn load<L: Lanes>(lanes: L, codes: &[[u8; 2]; LANES]) -> L::Vector {
-        lanes.load_f16(codes.as_flattened().first_chunk().expect("eight codes are sixteen bytes"))
+    fn load<V: Vectors<N>, const N: usize>(vectors: V, codes: &[[u8; 2]; N]) -> V::Vector {
+        vectors.load_f16(codes)
     }
 }

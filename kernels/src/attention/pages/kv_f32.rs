@@ -1,7 +1,7 @@
 //! Keys and values in 32 bits, as they come.
 
 use super::Element;
-use crate::lanes::{LANES, Lanes};
+use crate::lanes::Vectors;
 
 /// Plain numbers.
 pub(crate) struct KvF32;
@@ -24,7 +24,7 @@ impl Element for KvF32 {
     }
 
     #[inline(always)]
-    fn load<L: Lanes>(lanes: L, codes: &[f32; LANES]) -> L::Vector {
-        lanes.load(codes)
+    fn load<V: Vectors<N>, const N: usize>(vectors: V, codes: &[f32; N]) -> V::Vector {
+        vectors.load(codes)
     }
 }

@@ -1,7 +1,7 @@
 //! Keys and values in 8 bits: integers from -127 to 127 with a scale a row and head.
 
 use super::Element;
-use crate::lanes::{LANES, Lanes};
+use crate::lanes::Vectors;
 
 /// The largest code.
 const LARGEST: f32 = 127.0;
@@ -35,7 +35,7 @@ impl Element for KvQ8 {
     }
 
     #[inline(always)]
-    fn load<L: Lanes>(lanes: L, codes: &[u8; LANES]) -> L::Vector {
-        lanes.load_i8(codes)
+    fn load<V: Vectors<N>, const N: usize>(vectors: V, codes: &[u8; N]) -> V::Vector {
+        vectors.load_i8(codes)
     }
 }

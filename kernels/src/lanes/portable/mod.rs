@@ -4,21 +4,37 @@ mod panels;
 
 use half::f16;
 
-use super::{Job, LANES, Lanes, RowsJob, with_up_to_four_rows};
+use super::{Job, LANES, Lanes, Pairs, QueriesJob, RowsJob, Vectors, with_up_to_four_rows, with_up_to_six_queries};
 
 /// The path that every processor has.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
 
 impl Lanes for Portable {
-    type Vector = [f32; LANES];
+    type Wide = Pairs<Self>;
     type One = Self;
     type Two = Self;
 
+    const IS_WIDE: bool = false;
     const TILE_ROWS: usize = 4;
+    const TILE_QUERIES: usize = 6;
 
     fn with_rows<S: RowsJob>(self, rows: usize, job: S) {
         with_up_to_four_rows(rows, job);
+    }
+
+    fn with_queries<S: QueriesJob>(self, queries: usize, job: S) -> S::Output {
+        with_up_to_six_queries(queries, job)
+    }
+
+    #[inline(always)]
+    fn wide(self) -> Pairs<Self> {
+        Pairs(self)
+    }
+
+    #[inline(always)]
+    fn halves(self, halves: [Self::Vector; 2]) -> [Self::Vector; 2] {
+        halves
     }
 
     fn one(self) -> Self {
@@ -35,6 +51,28 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    fn divide(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        each(a, b, |a, b| a / b)
+    }
+
+    #[inline(always)]
+    fn absolute(self, a: Self::Vector) -> Self::Vector {
+        a.map(f32::abs)
+    }
+
+    #[inline(always)]
+    fn round(self, a: Self::Vector) -> [i8; LANES] {
+        a.map(|number| number.round_ties_even() as i8)
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(self, _: *const T) {}
+}
+
+impl Vectors<LANES> for Portable {
+    type Vector = [f32; LANES];
+
+    #[inline(always)]
     fn splat(self, number: f32) -> Self::Vector {
         [number; LANES]
     }
@@ -45,8 +83,8 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    fn load_f16(self, numbers: &[u8; 2 * LANES]) -> Self::Vector {
-        std::array::from_fn(|lane| f16::from_le_bytes(numbers.as_chunks().0[lane]).to_f32())
+    fn load_f16(self, numbers: &[[u8; 2]; LANES]) -> Self::Vector {
+        std::array::from_fn(|lane| f16::from_le_bytes(numbers[lane]).to_f32())
     }
 
     #[inline(always)]
@@ -75,21 +113,6 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    fn divide(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
-        each(a, b, |a, b| a / b)
-    }
-
-    #[inline(always)]
-    fn absolute(self, a: Self::Vector) -> Self::Vector {
-        a.map(f32::abs)
-    }
-
-    #[inline(always)]
-    fn round(self, a: Self::Vector) -> [i8; LANES] {
-        a.map(|number| number.round_ties_even() as i8)
-    }
-
-    #[inline(always)]
     fn multiply_add(self, a: Self::Vector, b: Self::Vector, sum: Self::Vector) -> Self::Vector {
         self.add(self.multiply(a, b), sum)
     }
@@ -112,9 +135,6 @@ impl Lanes for Portable {
         }
         result
     }
-
-    #[inline(always)]
-    fn prefetch<T>(self, _: *const T) {}
 
     #[inline(always)]
     fn power_of_two(self, low_bits: Self::Vector) -> Self::Vector {
