@@ -9,8 +9,8 @@ pub(crate) trait Contender {
     /// What the table calls it.
     fn name(&self) -> String;
 
-    /// Bytes of the weights that a pass reads, scales included.
-    fn weight_bytes(&self) -> u64;
+    /// Bytes that a pass reads: weights with their scales, or keys and values.
+    fn bytes(&self, pass: Pass) -> u64;
 
     /// Runs one pass.
     fn run(&mut self, pass: Pass) -> Result<()>;

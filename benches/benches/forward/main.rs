@@ -1,88 +1,106 @@
-//! 4-bit matmuls and forward passes at the sizes of SmolLM2-135M: ONNX Runtime's, with random weights, beside Veridraft's.
+//! 4-bit matmuls, attention and forward passes at the sizes of SmolLM2-135M: ONNX Runtime's, with random weights, beside
+//! Veridraft's.
 //!
-//! `cargo bench -p veridraft-benches --bench forward -- [--seconds N]`
+//! `cargo bench -p veridraft-benches --bench forward -- [--seconds N] [--subject matmuls|attention|forward]`
 //!
-//! Everything runs in one process and in turn, on two threads that do not spin while they wait, with weights of its own
-//! in every layer and logits for every row of a decoding pass. Within a subject, contenders are compared with the first.
-//! Prints a Markdown table. A further contender is a struct that implements [`Contender`], added to its subject below.
+//! Everything runs in one process and in turn, on two threads that do not spin while they wait, with weights, keys and
+//! values of its own in every layer and logits for every row of a decoding pass. Within a subject, contenders are
+//! compared with the first. Prints a Markdown table. A further contender is a struct that implements [`Contender`], added
+//! to its subject below.
 
-mod contender;
-mod forward_graph;
-mod matmul_graph;
-mod quantised;
-mod session;
 mod sizes;
-mod veridraft_forward;
+mod contender;
+mod subject;
+mod session;
+mod quantised;
+mod matmul_graph;
 mod veridraft_matmuls;
+mod grouped_attention;
+mod attention_graph;
+mod veridraft_attention;
+mod forward_graph;
+mod veridraft_forward;
+mod plain_read;
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use veridraft_engine::measure::{Rounds, Spread, take_turns};
-use veridraft_models::Simd;
 use veridraft_models::runtime::{LibraryChoice, Runtime};
 
-use crate::contender::Contender;
-use crate::forward_graph::OrtForward;
-use crate::matmul_graph::OrtMatmuls;
-use crate::sizes::{DECODING, PREFILL, Pass};
-use crate::veridraft_forward::VeridraftForward;
-use crate::veridraft_matmuls::VeridraftMatmuls;
-
-/// Contenders that do the same work.
-struct Subject {
-    name: &'static str,
-    contenders: Vec<Box<dyn Contender>>,
-}
+use crate::sizes::Pass;
+use crate::subject::Subject;
 
 fn main() -> Result<()> {
-    let seconds = seconds(std::env::args().skip(1).filter(|argument| argument != "--bench"))?;
+    let options = Options::parse(std::env::args().skip(1).filter(|argument| argument != "--bench"))?;
     let runtime = Runtime::load(&LibraryChoice::default())?;
-    let environment = runtime.environment();
     let folder = tempfile::tempdir()?;
-    let mut matmuls: Vec<Box<dyn Contender>> = vec![Box::new(OrtMatmuls::create(environment, folder.path())?)];
-    let mut forward: Vec<Box<dyn Contender>> = vec![Box::new(OrtForward::create(environment, folder.path())?)];
-    // The portable path is an oracle, tens of times slower.
-    for simd in Simd::available().filter(|simd| *simd != Simd::Portable) {
-        matmuls.push(Box::new(VeridraftMatmuls::create(simd)?));
-        forward.push(Box::new(VeridraftForward::create(&runtime, simd)?));
+    let mut subjects = Vec::new();
+    for name in Subject::NAMES.into_iter().filter(|name| options.is_wanted(name)) {
+        subjects.push(Subject::create(name, &runtime, folder.path())?);
     }
-    let mut subjects =
-        [Subject { name: "matmuls", contenders: matmuls }, Subject { name: "forward", contenders: forward }];
     println!(
-        "| subject | rows | who | median ms | quartiles ms | T(k)/T(1) | weights, bytes | GB/s | time by the first's |"
+        "| subject | context | rows | who | median ms | quartiles ms | T(k)/T(1) | bytes | GB/s | time by the first's |"
     );
-    println!("|---|---:|---|---:|---:|---:|---:|---:|---:|");
-    let rounds = Rounds { least: 15, time: Duration::from_secs(seconds) };
-    let decoding = measure(&mut subjects, &DECODING, rounds)?;
-    let prefill = measure(&mut subjects, &[PREFILL], Rounds { least: 5, time: Duration::from_secs(seconds) })?;
+    println!("|---|---:|---:|---|---:|---:|---:|---:|---:|---:|");
+    let time = Duration::from_secs(options.seconds);
+    let decoding = measure(&mut subjects, |pass| !pass.is_prompt(), Rounds { least: 15, time })?;
+    let prompts = measure(&mut subjects, Pass::is_prompt, Rounds { least: 5, time })?;
     for (index, subject) in subjects.iter().enumerate() {
-        let spreads = [&decoding[index][..], &prefill[index][..]].concat();
-        for (pass, contenders) in DECODING.iter().chain([&PREFILL]).zip(&spreads) {
-            for (place, contender) in subject.contenders.iter().enumerate() {
-                let alone = spreads[0][place];
-                let row =
-                    Row { spread: contenders[place], alone, first: contenders[0], bytes: contender.weight_bytes() };
-                println!("| {} | {} | {} | {} |", subject.name, pass.rows, contender.name(), row.columns());
-            }
-        }
+        print(subject, &[&decoding[index][..], &prompts[index]].concat());
     }
     Ok(())
 }
 
-fn seconds(mut arguments: impl Iterator<Item = String>) -> Result<u64> {
-    match arguments.next().as_deref() {
-        None => Ok(10),
-        Some("--seconds") => arguments.next().context("a number is missing")?.parse().context("expected a number"),
-        Some(other) => bail!("`{other}`, expected `--seconds N`"),
+struct Options {
+    seconds: u64,
+    /// The only subject wanted.
+    subject: Option<String>,
+}
+
+impl Options {
+    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
+        let mut options = Self { seconds: 10, subject: None };
+        while let Some(argument) = arguments.next() {
+            let value = arguments.next().with_context(|| format!("`{argument}`, expected a value behind it"))?;
+            match argument.as_str() {
+                "--seconds" => options.seconds = value.parse().context("expected a number")?,
+                "--subject" if Subject::NAMES.contains(&value.as_str()) => options.subject = Some(value),
+                other => {
+                    bail!("`{other} {value}`, expected `--seconds N` or `--subject` and one of {:?}", Subject::NAMES)
+                }
+            }
+        }
+        Ok(options)
+    }
+
+    fn is_wanted(&self, name: &str) -> bool {
+        self.subject.as_deref().is_none_or(|subject| subject == name)
     }
 }
 
-/// For each subject, pass and contender, how long the pass takes; all of them take turns.
-fn measure(subjects: &mut [Subject], passes: &[Pass], rounds: Rounds) -> Result<Vec<Vec<Vec<Spread>>>> {
+/// Prints a line for each pass and contender; prompts come last, as they do in a subject's passes.
+fn print(subject: &Subject, spreads: &[Vec<Spread>]) {
+    for (pass, contenders) in subject.passes.iter().zip(spreads) {
+        for (place, contender) in subject.contenders.iter().enumerate() {
+            let (spread, alone, first) = (contenders[place], spreads[0][place], contenders[0]);
+            let columns = Row { spread, alone, first, bytes: contender.bytes(*pass) }.columns();
+            let Pass { rows, context, .. } = pass;
+            println!("| {} | {context} | {rows} | {} | {columns} |", subject.name, contender.name());
+        }
+    }
+}
+
+/// For each subject, wanted pass and contender, how long the pass takes; all of them take turns.
+fn measure(
+    subjects: &mut [Subject],
+    is_wanted: impl Fn(Pass) -> bool,
+    rounds: Rounds,
+) -> Result<Vec<Vec<Vec<Spread>>>> {
+    let passes = |subject: &Subject| subject.passes.iter().copied().filter(|pass| is_wanted(*pass));
     let mut cases = Vec::new();
     for (subject, content) in subjects.iter().enumerate() {
-        for &pass in passes {
+        for pass in passes(content) {
             cases.extend((0..content.contenders.len()).map(|contender| (subject, pass, contender)));
         }
     }
@@ -96,7 +114,7 @@ fn measure(subjects: &mut [Subject], passes: &[Pass], rounds: Rounds) -> Result<
     let times = take_turns(cases.len(), rounds, run)?;
     let mut spreads = times.iter().map(|times| Spread::of(times));
     let mut of_contenders = |subject: &Subject| spreads.by_ref().take(subject.contenders.len()).collect();
-    let of_passes = |subject: &Subject| passes.iter().map(|_| of_contenders(subject)).collect();
+    let of_passes = |subject: &Subject| passes(subject).map(|_| of_contenders(subject)).collect();
     Ok(subjects.iter().map(of_passes).collect())
 }
 

@@ -38,7 +38,7 @@ impl Contender for OrtMatmuls {
         "ONNX Runtime".to_owned()
     }
 
-    fn weight_bytes(&self) -> u64 {
+    fn bytes(&self, _: Pass) -> u64 {
         self.weight_bytes
     }
 

@@ -7,6 +7,11 @@ pub(crate) const HEADS: usize = 9;
 pub(crate) const KV_HEADS: usize = 3;
 pub(crate) const HEAD_DIM: usize = 64;
 pub(crate) const VOCABULARY: usize = 49152;
+/// What scores of attention are multiplied by: `HEAD_DIM^-0.5`.
+pub(crate) const SCALE: f32 = 0.125;
+
+/// Tokens that the cache of a sequence has room for.
+pub(crate) const SLOTS: usize = 1280;
 
 /// A weight matrix, quantised in blocks of 32 along `ins`.
 #[derive(Clone, Copy)]
@@ -35,18 +40,52 @@ pub(crate) struct Pass {
     pub(crate) logits: usize,
 }
 
-/// Decoding, plain and with drafts.
-pub(crate) const DECODING: [Pass; 4] = [decoding(1), decoding(4), decoding(8), decoding(16)];
-/// A prompt.
-pub(crate) const PREFILL: Pass = Pass { rows: 512, context: 0, logits: 1 };
+/// Decoding, plain and with drafts, then a prompt.
+pub(crate) const PASSES: [Pass; 5] = [
+    Pass::decoding(1, 256),
+    Pass::decoding(4, 256),
+    Pass::decoding(8, 256),
+    Pass::decoding(16, 256),
+    Pass { rows: PROMPT, context: 0, logits: 1 },
+];
 
-const fn decoding(rows: usize) -> Pass {
-    Pass { rows, context: 256, logits: rows }
-}
+/// Decoding far into a sequence.
+pub(crate) const LONG_PASSES: [Pass; 3] = [Pass::decoding(1, 1024), Pass::decoding(4, 1024), Pass::decoding(8, 1024)];
+
+/// Tokens of the prompt.
+pub(crate) const PROMPT: usize = 512;
 
 impl Pass {
+    const fn decoding(rows: usize, context: usize) -> Self {
+        Self { rows, context, logits: rows }
+    }
+
+    pub(crate) fn is_prompt(self) -> bool {
+        self.context == 0
+    }
+
+    /// Bytes of the keys and values of all layers, in f32.
+    pub(crate) fn kv_bytes(self) -> u64 {
+        (LAYERS * 2 * KV_HEADS * HEAD_DIM * size_of::<f32>() * (self.context + self.rows)) as u64
+    }
+
     /// The numbers of the rows whose logits are wanted.
     pub(crate) fn logit_rows(self) -> Vec<i64> {
         (self.rows - self.logits..self.rows).map(|row| row as i64).collect()
     }
+}
+
+/// The angle of a pair of numbers of a head, in a rotary embedding of base 100000.
+pub(crate) fn rotary_angle(position: usize, pair: usize) -> f32 {
+    position as f32 * 100_000_f32.powf(-2.0 * pair as f32 / HEAD_DIM as f32)
+}
+
+/// Numbers in [-1, 1) from a fixed seed.
+pub(crate) fn noise(count: usize) -> Vec<f32> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
 }

@@ -9,7 +9,7 @@ use veridraft_models::{Batch, BlockId, CausalModel, CausalModelConfig, LanguageM
 
 use crate::contender::Contender;
 use crate::session::THREADS;
-use crate::sizes::{PREFILL, Pass, VOCABULARY};
+use crate::sizes::{PROMPT, Pass, VOCABULARY};
 
 /// Where the default model lies in the cache.
 const MODEL: &str = "models/smollm2-135m/auto/onnx/model.onnx";
@@ -40,7 +40,7 @@ impl Contender for VeridraftForward {
         format!("Veridraft, {}", self.simd)
     }
 
-    fn weight_bytes(&self) -> u64 {
+    fn bytes(&self, _: Pass) -> u64 {
         self.weight_bytes
     }
 
@@ -48,7 +48,7 @@ impl Contender for VeridraftForward {
     fn run(&mut self, pass: Pass) -> Result<()> {
         let end = (pass.context + pass.rows) as u32;
         let positions: Vec<u32> = (pass.context as u32..end).collect();
-        let blocks = (PREFILL.rows + 64).div_ceil(self.model.cache_spec().block_tokens) as u32;
+        let blocks = (PROMPT + 64).div_ceil(self.model.cache_spec().block_tokens) as u32;
         let batch = Batch {
             token_ids: positions.iter().map(|position| position * 97 % VOCABULARY as u32).collect(),
             slot_mapping: positions.clone(),

@@ -61,7 +61,7 @@ impl Contender for VeridraftMatmuls {
         format!("Veridraft, {}", self.simd)
     }
 
-    fn weight_bytes(&self) -> u64 {
+    fn bytes(&self, _: Pass) -> u64 {
         let layers: usize = self.layers.iter().flatten().map(|packed| packed.bytes.len()).sum();
         (layers + self.head.bytes.len()) as u64
     }
