@@ -31,13 +31,17 @@ impl OpenModel {
         let sampling = &arguments.sampling;
         check_sampling(sampling)?;
         let model = &arguments.model;
+        let session = session(model)?;
         let resolved = model_store::resolve(model.model.as_deref(), model.weights)?;
         let folder = ModelFolder::open(&resolved.path)?;
         let config = sampling_config(sampling, &folder);
         config.check().with_context(|| format!("`{}/generation_config.json`", resolved.path.display()))?;
         let runtime = Runtime::load(&LibraryChoice::from(model.ort_lib.clone()))?;
-        let target = CausalModel::open(&runtime, &folder.onnx_path, session(model)).map_err(name_the_flag)?;
+        let target = CausalModel::open(&runtime, &folder.onnx_path, session).map_err(name_the_flag)?;
         let weights = target.metadata().weights.clone();
+        if !target.limits().row_exact {
+            eprintln!("note: the products of `{}` are not row-exact; drafts may change its text", resolved.name);
+        }
         let (found, expected) = (folder.tokenizer.vocabulary(), target.vocabulary());
         if found > expected {
             bail!("`{}`: the tokenizer has {found} tokens, but the model {expected}", resolved.path.display());
@@ -51,7 +55,7 @@ impl OpenModel {
         Ok(Self {
             name: resolved.name,
             weights,
-            simd: session(model).simd,
+            simd: session.simd,
             engine: Engine::new(parts, EngineConfig::default()),
             stop: stop_conditions(sampling, &folder),
             sampling: config,
@@ -78,12 +82,24 @@ impl OpenModel {
 }
 
 /// How the arguments want a model opened.
-pub(crate) fn session(arguments: &ModelArguments) -> CausalModelConfig {
-    CausalModelConfig {
+pub(crate) fn session(arguments: &ModelArguments) -> Result<CausalModelConfig> {
+    Ok(CausalModelConfig {
         threads: arguments.threads.map_or(0, usize::from),
         kv_memory: arguments.kv_memory,
         kv: arguments.kv,
+        simd: simd()?,
         ..CausalModelConfig::default()
+    })
+}
+
+/// `$VERIDRAFT_SIMD`, else the fastest path.
+fn simd() -> Result<Simd> {
+    match std::env::var("VERIDRAFT_SIMD") {
+        Ok(name) if !name.is_empty() => {
+            let refuse = |reason| UsageError::new(format!("`VERIDRAFT_SIMD` is {reason}")).into();
+            name.parse().map_err(refuse)
+        }
+        _ => Ok(Simd::detect()),
     }
 }
 

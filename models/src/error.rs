@@ -47,6 +47,9 @@ pub enum Error {
     /// A setting that cannot be served.
     #[error("{0}")]
     Setting(String),
+    /// The system does not give as many threads.
+    #[error("cannot start the threads of a forward pass: {0}")]
+    Threads(std::io::Error),
     /// ONNX Runtime refused or failed.
     #[error("ONNX Runtime: {0}")]
     Runtime(String),

@@ -7,15 +7,17 @@ use ort::session::Session;
 use crate::{Error, Result};
 
 /// The version of Veridraft's graph conventions: inputs, outputs and metadata keys.
-pub const FORMAT_VERSION: &str = "1";
+pub const FORMAT_VERSION: &str = "2";
 
 /// The self-description of a model file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metadata {
     /// The architecture, as `config.json` spells its `model_type`.
     pub architecture: String,
-    /// Format of the weights: "f32".
+    /// Format of the weights: "auto", "f32", "q8" or "q4".
     pub weights: String,
+    /// Operators that multiply: "veridraft" or "standard".
+    pub matmul: String,
     /// Columns of the logits.
     pub vocabulary: usize,
     /// Tokens in one sequence, at most.
@@ -25,6 +27,11 @@ pub struct Metadata {
 }
 
 impl Metadata {
+    /// Whether a row's logits have the same bits in any company: ONNX Runtime's quantised products do not give that.
+    pub fn is_row_exact(&self) -> bool {
+        self.matmul == "veridraft" || self.weights == "f32"
+    }
+
     pub(crate) fn read(session: &Session, path: &Path) -> Result<Self> {
         let metadata = session.metadata().map_err(|error| Error::model_file(path, error.to_string()))?;
         let text = |key: &str| {
@@ -47,6 +54,7 @@ impl Metadata {
         Ok(Self {
             architecture: text("veridraft.architecture")?,
             weights: text("veridraft.weights")?,
+            matmul: text("veridraft.matmul")?,
             vocabulary: count("veridraft.vocabulary")?,
             context_length: count("veridraft.context_length")?,
             layers: count("veridraft.layers")?,

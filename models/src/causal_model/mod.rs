@@ -64,9 +64,7 @@ impl CausalModel {
     /// Opens an ONNX file that `veridraft export` wrote.
     pub fn open(runtime: &Runtime, path: &Path, config: CausalModelConfig) -> Result<Self> {
         let pages = Arc::new(KvPages::new(config.kv));
-        let threads =
-            |error: std::io::Error| Error::Setting(format!("cannot start {} threads: {error}", config.threads));
-        let pool = Arc::new(Pool::new(config.threads).map_err(threads)?);
+        let pool = Arc::new(Pool::new(config.threads).map_err(Error::Threads)?);
         let trace = if config.profile { Some(TraceFolder::create()?) } else { None };
         let session = open_session(runtime, path, (&pages, &pool), config, trace.as_ref())
             .map_err(|error| Error::model_file(path, format!("ONNX Runtime cannot open it: {}", one_line(&error))))?;
@@ -113,7 +111,7 @@ impl LanguageModel for CausalModel {
             ragged: true,
             tree: true,
             share_blocks: true,
-            row_exact: true,
+            row_exact: self.metadata.is_row_exact(),
         }
     }
 
@@ -134,8 +132,10 @@ impl LanguageModel for CausalModel {
         ];
         let _awake = self.pool.pass();
         let outputs = self.session.run(inputs).map_err(|error| Error::Runtime(one_line(&error)))?;
-        let (shape, values) =
-            outputs["logits"].try_extract_tensor::<f32>().map_err(|error| Error::Runtime(one_line(&error)))?;
+        let logits = outputs.get("logits");
+        let logits =
+            logits.ok_or_else(|| Error::model_file(&self.path, "no output `logits`; export the checkpoint again"))?;
+        let (shape, values) = logits.try_extract_tensor::<f32>().map_err(|error| Error::Runtime(one_line(&error)))?;
         if shape[..] != [batch.logit_rows.len() as i64, self.metadata.vocabulary as i64] {
             let reason =
                 format!("`logits` is {shape:?}, expected [{}, {}]", batch.logit_rows.len(), self.metadata.vocabulary);

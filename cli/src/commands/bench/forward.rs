@@ -59,7 +59,7 @@ pub(super) fn run(arguments: ForwardArguments) -> Result<()> {
     let folder = ModelFolder::open(&resolved.path)?;
     let decoder = DecoderConfig::open(&resolved.path)?;
     let runtime = Runtime::load(&LibraryChoice::from(arguments.model.ort_lib.clone()))?;
-    let config = session(&arguments.model);
+    let config = session(&arguments.model)?;
     let rows = row_counts(&arguments.rows);
     let open = |config| CausalModel::open(&runtime, &folder.onnx_path, config).map_err(name_the_flag);
 

@@ -86,29 +86,29 @@ impl Products for Standard {
             let name = format!("{}.norm", product.name);
             input = graph.standard("SimplifiedLayerNormalization", &name, &[&input, &weight], &attributes);
         }
-        let part = |index: usize| match product.weights.len() {
-            1 => format!("{}.product", product.name),
-            _ => format!("{}.product_{index}", product.name),
+        // The last node bears the product's name, those before it names of their own.
+        let (has_residual, has_bias) = (product.residual.is_some(), !product.biases.is_empty());
+        let name = |step: &str, is_last: bool| match is_last {
+            true => product.name.clone(),
+            false => format!("{}.{step}", product.name),
         };
+        let is_plain = product.weights.len() == 1;
         let mut sums = Vec::new();
         for (index, matrix) in product.weights.iter().enumerate() {
-            sums.push(self.columns(graph, tensors, (&part(index), &input), matrix)?);
+            let name = name(&format!("product_{index}"), is_plain && !has_bias && !has_residual);
+            sums.push(self.columns(graph, tensors, (&name, &input), matrix)?);
         }
-        let mut result = if product.is_gated {
-            gated(graph, &product.name, &sums[0], &sums[1])
-        } else {
-            let all: Vec<_> = sums.iter().collect();
-            if let [sum] = all[..] {
-                sum.clone()
-            } else {
-                graph.standard("Concat", &format!("{}.columns", product.name), &all, &[("axis", Int(1))])
-            }
+        let joined = name("columns", !has_bias && !has_residual);
+        let mut result = match &sums[..] {
+            [sum] => sum.clone(),
+            [gate, up] if product.is_gated => gated(graph, &joined, gate, up),
+            sums => graph.standard("Concat", &joined, &sums.iter().collect::<Vec<_>>(), &[("axis", Int(1))]),
         };
         if let Some(bias) = bias(graph, tensors, &product)? {
-            result = graph.standard("Add", &format!("{}.biased", product.name), &[&result, &bias], &[]);
+            result = graph.standard("Add", &name("biased", !has_residual), &[&result, &bias], &[]);
         }
         if let Some(residual) = product.residual {
-            result = graph.standard("Add", &format!("{}.residual", product.name), &[residual, &result], &[]);
+            result = graph.standard("Add", &product.name, &[residual, &result], &[]);
         }
         Ok(result)
     }
@@ -118,5 +118,5 @@ impl Products for Standard {
 fn gated(graph: &mut GraphBuilder, name: &str, gate: &Value, up: &Value) -> Value {
     let sigmoid = graph.standard("Sigmoid", &format!("{name}.sigmoid"), &[gate], &[]);
     let silu = graph.standard("Mul", &format!("{name}.silu"), &[gate, &sigmoid], &[]);
-    graph.standard("Mul", &format!("{name}.gated"), &[&silu, up], &[])
+    graph.standard("Mul", name, &[&silu, up], &[])
 }
