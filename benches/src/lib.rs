@@ -1,1 +1,1 @@
-//! Criterion benches live in `benches/`; this library holds the inputs they share.
+//! Benches live in `benches/`, one file or folder a subject; the package needs a library to be one.

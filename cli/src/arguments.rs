@@ -90,10 +90,10 @@ pub(crate) struct ModelArguments {
     /// A model's name, a model folder, a GGUF file or a Hugging Face folder [default: smollm2-135m]
     #[arg(short, long, value_name = "MODEL")]
     pub(crate) model: Option<String>,
-    /// Form of the weights: auto (the checkpoint's own codes), f32, q8, q4
-    #[arg(long, value_name = "FORM", default_value = "auto")]
+    /// Format of the weights: auto (the checkpoint's own codes), f32, q8, q4
+    #[arg(long, value_name = "FORMAT", default_value = "auto")]
     pub(crate) weights: Weights,
-    /// Threads of a forward pass [default: one a core]
+    /// Threads of a forward pass [default: one a hardware thread]
     #[arg(long, value_name = "N", value_parser = parse_threads)]
     pub(crate) threads: Option<NonZeroUsize>,
     /// Memory for the KV cache, e.g. 512M or 2G [default: one whole context, at most 1G]
@@ -159,8 +159,8 @@ pub(crate) struct ExportArguments {
     pub(crate) source: PathBuf,
     /// The model folder to write; must not exist, or be empty
     pub(crate) destination: PathBuf,
-    /// Form of the weights: auto (the checkpoint's own codes), f32, q8, q4
-    #[arg(long, value_name = "FORM", default_value = "auto")]
+    /// Format of the weights: auto (the checkpoint's own codes), f32, q8, q4
+    #[arg(long, value_name = "FORMAT", default_value = "auto")]
     pub(crate) weights: Weights,
     /// Operators that multiply: veridraft (exact speculation, for the CPU), or standard (Gemm and MatMulNBits)
     #[arg(long, value_name = "OPERATORS", default_value = "veridraft")]

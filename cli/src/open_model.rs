@@ -94,12 +94,12 @@ pub(crate) fn session(arguments: &ModelArguments) -> Result<CausalModelConfig> {
 
 /// `$VERIDRAFT_SIMD`, else the fastest path.
 fn simd() -> Result<Simd> {
-    match std::env::var("VERIDRAFT_SIMD") {
-        Ok(name) if !name.is_empty() => {
+    match std::env::var_os("VERIDRAFT_SIMD").filter(|name| !name.is_empty()) {
+        None => Ok(Simd::detect()),
+        Some(name) => {
             let refuse = |reason| UsageError::new(format!("`VERIDRAFT_SIMD` is {reason}")).into();
-            name.parse().map_err(refuse)
+            name.to_string_lossy().parse().map_err(refuse)
         }
-        _ => Ok(Simd::detect()),
     }
 }
 

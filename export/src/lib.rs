@@ -8,7 +8,6 @@ pub mod checkpoint;
 mod error;
 mod export;
 mod mapped_file;
-mod matmul_operators;
 mod weights;
 pub mod onnx;
 pub mod quantize;
@@ -16,5 +15,5 @@ mod tokenizer;
 
 pub use error::{Error, Result};
 pub use export::{ExportConfig, ExportProgress, export};
-pub use matmul_operators::MatMulOperators;
+pub use veridraft_models::MatMulOperators;
 pub use weights::Weights;

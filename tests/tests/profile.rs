@@ -24,7 +24,7 @@ fn a_profile_has_every_pass_and_its_operators() -> Result<()> {
     let mut model = tiny.open_with(16, config)?;
     let logits = (0..3).map(|_| Ok(model.forward(&one_row())?)).collect::<Result<Vec<_>>>()?;
     let profile = model.end_profile()?.context("it was asked for")?;
-    assert_eq!((profile.passes.len(), profile.threads), (3, 2));
+    assert_eq!((profile.passes.len(), model.threads()), (3, 2));
     for pass in &profile.passes {
         assert!(pass.contains_key("MatMul") && pass.contains_key("PagedAttention"), "{pass:?}");
     }

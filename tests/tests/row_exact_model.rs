@@ -1,7 +1,7 @@
 //! A row's logits and KV pages have the same bits in any company: the promise that all others rest on.
 
 use anyhow::Result;
-use veridraft_export::{ExportConfig, Weights};
+use veridraft_export::{ExportConfig, MatMulOperators, Weights};
 use veridraft_models::{Batch, BlockId, CausalModel, CausalModelConfig, KvType, LanguageModel, TokenId, TreeMask};
 use veridraft_tests::TinyLlama;
 
@@ -77,7 +77,10 @@ fn tiny_llama(weights: Weights) -> Result<TinyLlama> {
 
 /// Keys and values, or weights, in fewer bits change numbers, and nothing of this.
 fn check_every_chunking(weights: Weights, kv: KvType) -> Result<()> {
-    let tiny = tiny_llama(weights)?;
+    check_chunkings_of(&tiny_llama(weights)?, kv)
+}
+
+fn check_chunkings_of(tiny: &TinyLlama, kv: KvType) -> Result<()> {
     let open = |threads| tiny.open_with(544, CausalModelConfig { threads, kv, ..CausalModelConfig::default() });
     let tokens = tokens(530);
     let mut single = open(1)?;
@@ -118,6 +121,13 @@ fn every_chunking_gives_the_same_with_keys_and_values_in_16_bits() -> Result<()>
 #[test]
 fn every_chunking_gives_the_same_with_keys_and_values_in_8_bits() -> Result<()> {
     check_every_chunking(Weights::Q4, KvType::Q8)
+}
+
+/// What ONNX Runtime's own operators promise for floats, with the library that is pinned.
+#[test]
+fn every_chunking_gives_the_same_with_standard_products_of_floats() -> Result<()> {
+    let config = ExportConfig { weights: Weights::F32, operators: MatMulOperators::Standard };
+    check_chunkings_of(&TinyLlama::create_with(config)?, KvType::F32)
 }
 
 #[test]

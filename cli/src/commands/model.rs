@@ -27,8 +27,8 @@ enum ModelAction {
         /// A name from `model list`, a GGUF file, a Hugging Face folder, or hf:owner/name
         #[arg(value_name = "NAME|URI")]
         source: String,
-        /// Form of the weights: auto (the checkpoint's own codes), f32, q8, q4
-        #[arg(long, value_name = "FORM", default_value = "auto")]
+        /// Format of the weights: auto (the checkpoint's own codes), f32, q8, q4
+        #[arg(long, value_name = "FORMAT", default_value = "auto")]
         weights: Weights,
     },
     /// List the models in the cache and those that can be pulled by name

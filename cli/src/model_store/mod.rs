@@ -35,8 +35,6 @@ pub(crate) struct StoredModel {
     pub(crate) path: PathBuf,
     /// What reports call it: the catalogue's name, or one made from the path.
     pub(crate) name: String,
-    /// The name of its weights' format; "unknown" for a folder that the user named, whose graph says it.
-    pub(crate) weights: String,
 }
 
 /// The folder for a `-m` argument, `None` being the catalogue's default. Downloads and exports what is not there.
@@ -73,7 +71,7 @@ fn named_folder(path: PathBuf, weights: Weights) -> anyhow::Result<StoredModel> 
     }
     let path = fs::canonicalize(&path).with_context(|| format!("cannot find `{}`", path.display()))?;
     let name = path.file_name().map_or("model".into(), |name| name.to_string_lossy().into_owned());
-    Ok(StoredModel { path, name, weights: "unknown".to_owned() })
+    Ok(StoredModel { path, name })
 }
 
 /// A model that is only known by its name in the cache; its checkpoint may be gone.
@@ -83,7 +81,7 @@ fn pulled(cache: &Path, name: String, weights: Weights) -> anyhow::Result<Stored
         let wanted = weights.name();
         bail!("`{name}` has not been pulled with weights `{wanted}`; name its checkpoint to export it again");
     }
-    Ok(StoredModel { path, name, weights: weights.name().to_owned() })
+    Ok(StoredModel { path, name })
 }
 
 /// The variant in the cache, exported from the checkpoint if it is not there.
@@ -94,7 +92,7 @@ fn exported(
     checkpoint: impl FnOnce() -> anyhow::Result<Checkpoint>,
 ) -> anyhow::Result<StoredModel> {
     let path = models_in(cache).join(name).join(weights.name());
-    let model = StoredModel { path, name: name.to_owned(), weights: weights.name().to_owned() };
+    let model = StoredModel { path, name: name.to_owned() };
     if model.path.is_dir() {
         return Ok(model);
     }

@@ -1,4 +1,4 @@
-//! The subset of `onnx.proto` (ONNX 1.x, IR version 10) that an exported model needs, field numbers as published there.
+//! The subset of `onnx.proto` (ONNX 1.x, IR version 8) that an exported model needs, field numbers as published there.
 
 /// A whole model file.
 #[derive(Clone, PartialEq, prost::Message)]

@@ -4,7 +4,7 @@
 //! are kept; other codes are quantised again.
 
 use rayon::prelude::*;
-use veridraft_kernels::WeightRow;
+use veridraft_kernels::{WeightFormat, WeightRow};
 
 use super::quantize_q8;
 use crate::checkpoint::{TensorSource, rows_and_columns};
@@ -15,8 +15,6 @@ const TRIES: i32 = 8;
 
 /// A matrix `[n, k]` in blocks.
 pub(crate) struct NBits {
-    /// 4 or 8.
-    pub(crate) bits: usize,
     /// `[n, k / 32, 32 * bits / 8]`, the last block filled up with zero weights; low halves of a byte come first.
     pub(crate) codes: Vec<u8>,
     /// `[n, k / 32]`
@@ -28,25 +26,24 @@ impl NBits {
     pub(crate) const BLOCK: usize = 32;
 }
 
-/// The tensor `name` in blocks; `None` where it stays a matrix of floats.
-pub(crate) fn n_bits(tensors: &dyn TensorSource, name: &str, weights: Weights) -> Result<Option<NBits>> {
+/// Bits of the codes of the tensor `name`, 4 or 8; `None` where it stays a matrix of floats.
+pub(crate) fn bits(tensors: &dyn TensorSource, name: &str, weights: Weights) -> Option<usize> {
+    match (weights, tensors.format(name)) {
+        (Weights::F32, _) | (Weights::Auto, Some(WeightFormat::F32) | None) => None,
+        (Weights::Q4, _) | (Weights::Auto, Some(WeightFormat::Q4)) => Some(4),
+        (Weights::Q8 | Weights::Auto, _) => Some(8),
+    }
+}
+
+/// The tensor `name` in blocks of codes of `bits` bits.
+pub(crate) fn n_bits(tensors: &dyn TensorSource, name: &str, bits: usize) -> Result<NBits> {
     let fail = |reason: String| Error::Checkpoint { path: tensors.path().to_owned(), reason };
     let [n, _] = rows_and_columns(name, &tensors.shape(name).unwrap_or_default()).map_err(fail)?;
     let rows = tensors.read_rows(name, 0..n)?;
-    let Some(bits) = bits(&rows[0], weights) else { return Ok(None) };
     let rows: Result<Vec<_>, String> = rows.into_par_iter().map(|row| blocks(row, bits)).collect();
     let rows = rows.map_err(|reason| fail(format!("tensor `{name}`: {reason}")))?;
     let (codes, scales): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
-    Ok(Some(NBits { bits, codes: codes.concat(), scales: scales.concat() }))
-}
-
-/// Bits for rows such as `row`; `None` for floats.
-fn bits(row: &WeightRow, weights: Weights) -> Option<usize> {
-    match (weights, row) {
-        (Weights::F32, _) | (Weights::Auto, WeightRow::F32(_)) => None,
-        (Weights::Q4, _) | (Weights::Auto, WeightRow::Q4 { .. }) => Some(4),
-        (Weights::Q8 | Weights::Auto, _) => Some(8),
-    }
+    Ok(NBits { codes: codes.concat(), scales: scales.concat() })
 }
 
 /// A row's bytes and scales.

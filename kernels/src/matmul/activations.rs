@@ -146,27 +146,30 @@ impl Job for Quantize<'_> {
 fn quantize<L: Lanes>(lanes: L, values: &[f32; GROUP]) -> Group {
     let (vectors, _) = values.as_chunks::<LANES>();
     let mut largest = lanes.splat(0.0);
-    let mut total = lanes.splat(0.0);
+    let mut doubt = lanes.splat(0.0);
     for vector in vectors {
-        let size = lanes.absolute(lanes.load(vector));
-        largest = lanes.larger(largest, size);
-        total = lanes.add(total, size);
+        let vector = lanes.load(vector);
+        largest = lanes.larger(largest, lanes.absolute(vector));
+        // Zero of every finite number, and no number of all others.
+        doubt = lanes.multiply_add(vector, lanes.splat(0.0), doubt);
     }
-    let (mut sizes, mut totals) = ([0.0; LANES], [0.0; LANES]);
+    let (mut sizes, mut doubts) = ([0.0; LANES], [0.0; LANES]);
     lanes.store(largest, &mut sizes);
-    lanes.store(total, &mut totals);
+    lanes.store(doubt, &mut doubts);
     let largest = sizes.into_iter().fold(0.0, f32::max);
-    // Below normal numbers nothing is left to multiply. What is no number, or endless, stays so in the product.
-    let is_number = totals.iter().sum::<f32>().is_finite();
-    let scale = match is_number {
+    let is_finite = doubts.iter().all(|doubt| !doubt.is_nan());
+    // Below normal numbers nothing is left to multiply. What is no number, or endless, is none in the product.
+    let scale = match is_finite {
         true if largest < f32::MIN_POSITIVE * 127.0 => 0.0,
         true => largest / 127.0,
         false => f32::NAN,
     };
-    let inverse = if scale > 0.0 { 127.0 / largest } else { 0.0 };
     let mut codes = [0; GROUP];
-    for (vector, codes) in vectors.iter().zip(codes.as_chunks_mut::<LANES>().0) {
-        *codes = lanes.round(lanes.multiply(lanes.load(vector), lanes.splat(inverse)));
+    if scale > 0.0 {
+        let inverse = lanes.splat(127.0 / largest);
+        for (vector, codes) in vectors.iter().zip(codes.as_chunks_mut::<LANES>().0) {
+            *codes = lanes.round(lanes.multiply(lanes.load(vector), inverse));
+        }
     }
     let sum: i32 = codes.iter().map(|&code| i32::from(code)).sum();
     Group { codes, scale, scaled_sum: scale * sum as f32, offset: -8 * sum }

@@ -1,61 +1,8 @@
 //! Laws of the product: every row alone equals every row in company, bit for bit; and it is the product that it should be.
 
-use half::f16;
-
 use super::{MatMul, RmsNorm, matmul};
-use crate::{PANEL_COLUMNS, PackedWeights, Parallel, Serial, Simd, Threads, WeightFormat, WeightRow, pack_panel};
-
-/// Numbers in [-1, 1) from a fixed seed.
-struct Noise(u64);
-
-impl Noise {
-    fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        self.0 >> 33
-    }
-
-    fn number(&mut self) -> f32 {
-        (self.bits() >> 7) as f32 / (1 << 23) as f32 - 1.0
-    }
-
-    fn numbers(&mut self, count: usize) -> Vec<f32> {
-        (0..count).map(|_| self.number()).collect()
-    }
-
-    fn row(&mut self, format: WeightFormat, k: usize) -> WeightRow {
-        let small = |noise: &mut Self| f16::from_f32(0.01 + 0.01 * noise.number());
-        let nibbles = |noise: &mut Self| (0..k).map(|_| (noise.bits() & 15) as i8).collect::<Vec<_>>();
-        let bytes = |noise: &mut Self| (0..k).map(|_| noise.bits() as i8).collect::<Vec<_>>();
-        let blocks = k.div_ceil(32);
-        match format {
-            WeightFormat::F32 => WeightRow::F32(self.numbers(k)),
-            WeightFormat::Q4 => {
-                WeightRow::Q4 { codes: nibbles(self), scales: (0..blocks).map(|_| small(self)).collect() }
-            }
-            WeightFormat::Q4Minimum => {
-                let pair = |noise: &mut Self| [small(noise), f16::from_f32(0.1 * noise.number())];
-                WeightRow::Q4Minimum { codes: nibbles(self), scales: (0..blocks).map(|_| pair(self)).collect() }
-            }
-            WeightFormat::Q4K => WeightRow::Q4K {
-                codes: nibbles(self),
-                super_scales: (0..k.div_ceil(256)).map(|_| [small(self), small(self)]).collect(),
-                scales: (0..blocks).map(|_| [(self.bits() & 63) as u8, (self.bits() & 63) as u8]).collect(),
-            },
-            WeightFormat::Q8 => {
-                WeightRow::Q8 { codes: bytes(self), scales: (0..blocks).map(|_| small(self)).collect() }
-            }
-            WeightFormat::Q8Minimum => WeightRow::Q8Minimum {
-                codes: bytes(self),
-                scales: (0..blocks).map(|_| [0.01 * self.number(), self.number()]).collect(),
-            },
-            WeightFormat::Q8K => WeightRow::Q8K {
-                codes: bytes(self),
-                super_scales: (0..k.div_ceil(256)).map(|_| small(self)).collect(),
-                scales: (0..k.div_ceil(16)).map(|_| self.bits() as i8).collect(),
-            },
-        }
-    }
-}
+use crate::weights::random::{Magnitude, Random, pack};
+use crate::{PackedWeights, Parallel, Serial, Simd, Threads, WeightFormat, WeightRow};
 
 /// A random matrix and its rows before they were packed.
 struct Matrix {
@@ -65,12 +12,9 @@ struct Matrix {
 }
 
 impl Matrix {
-    fn new(noise: &mut Noise, format: WeightFormat, n: usize, k: usize) -> Self {
-        let rows: Vec<_> = (0..n).map(|_| noise.row(format, k)).collect();
-        let mut bytes = vec![0; format.panels(n) * format.panel_bytes(k)];
-        let panels = bytes.chunks_exact_mut(format.panel_bytes(k));
-        panels.zip(rows.chunks(PANEL_COLUMNS)).for_each(|(panel, rows)| pack_panel(rows, panel));
-        Self { format, rows, bytes }
+    fn new(random: &mut Random, format: WeightFormat, n: usize, k: usize) -> Self {
+        let rows = random.list(n, |random| random.row(format, k));
+        Self { format, bytes: pack(&rows), rows }
     }
 
     fn packed(&self) -> PackedWeights<'_> {
@@ -157,11 +101,11 @@ fn check_rows(product: &MatMul, sizes: &[usize]) {
 
 #[test]
 fn the_product_is_that_of_the_dequantised_weights() {
-    let mut noise = Noise(1);
+    let mut random = Random::new(1, Magnitude::Ordinary);
     for format in WeightFormat::ALL {
         for (n, k) in [(1, 256), (7, 512), (8, 256), (9, 256), (16, 768), (23, 512), (40, 256)] {
-            let matrix = Matrix::new(&mut noise, format, n, k);
-            let input = noise.numbers(5 * k);
+            let matrix = Matrix::new(&mut random, format, n, k);
+            let input = random.numbers(5 * k);
             let weights = [matrix.packed()];
             let product =
                 MatMul { input: &input, weights: &weights, norm: None, bias: &[], is_gated: false, residual: &[] };
@@ -180,13 +124,13 @@ fn the_product_is_that_of_the_dequantised_weights() {
 
 #[test]
 fn norm_bias_gate_and_residual_are_applied_in_this_order() {
-    let mut noise = Noise(2);
+    let mut random = Random::new(2, Magnitude::Ordinary);
     let (k, n) = (256, 20);
     for format in WeightFormat::ALL {
-        let (first, second) = (Matrix::new(&mut noise, format, n, k), Matrix::new(&mut noise, format, n, k));
+        let (first, second) = (Matrix::new(&mut random, format, n, k), Matrix::new(&mut random, format, n, k));
         let weights = [first.packed(), second.packed()];
-        let input = noise.numbers(3 * k);
-        let (norm_weight, bias, residual) = (noise.numbers(k), noise.numbers(2 * n), noise.numbers(6 * n));
+        let input = random.numbers(3 * k);
+        let (norm_weight, bias, residual) = (random.numbers(k), random.numbers(2 * n), random.numbers(6 * n));
         let norm = Some(RmsNorm { weight: &norm_weight, epsilon: 1e-5 });
         let plain =
             MatMul { input: &input, weights: &weights, norm, bias: &bias, is_gated: false, residual: &residual };
@@ -206,12 +150,12 @@ fn norm_bias_gate_and_residual_are_applied_in_this_order() {
 
 #[test]
 fn a_row_alone_equals_the_row_in_company() {
-    let mut noise = Noise(3);
+    let mut random = Random::new(3, Magnitude::Ordinary);
     let sizes: Vec<usize> = (2..=33).chain([64, 129]).collect();
     for format in WeightFormat::ALL {
         for (n, k) in [(44, 256), (17, 768)] {
-            let matrix = Matrix::new(&mut noise, format, n, k);
-            let input = noise.numbers(129 * k);
+            let matrix = Matrix::new(&mut random, format, n, k);
+            let input = random.numbers(129 * k);
             let weights = [matrix.packed()];
             let product =
                 MatMul { input: &input, weights: &weights, norm: None, bias: &[], is_gated: false, residual: &[] };
@@ -222,12 +166,12 @@ fn a_row_alone_equals_the_row_in_company() {
 
 #[test]
 fn mixed_formats_in_one_product_are_row_exact() {
-    let mut noise = Noise(4);
+    let mut random = Random::new(4, Magnitude::Ordinary);
     let (k, n) = (256, 24);
-    let matrices = WeightFormat::ALL.map(|format| Matrix::new(&mut noise, format, n, k));
-    let input = noise.numbers(40 * k);
-    let residual = noise.numbers(40 * n * 7);
-    let norm_weight = noise.numbers(k);
+    let matrices = WeightFormat::ALL.map(|format| Matrix::new(&mut random, format, n, k));
+    let input = random.numbers(40 * k);
+    let residual = random.numbers(40 * n * 7);
+    let norm_weight = random.numbers(k);
     let norm = Some(RmsNorm { weight: &norm_weight, epsilon: 1e-6 });
     let all = matrices.each_ref().map(Matrix::packed);
     let product = MatMul { input: &input, weights: &all, norm, bias: &[], is_gated: false, residual: &residual };
@@ -240,10 +184,10 @@ fn mixed_formats_in_one_product_are_row_exact() {
 
 #[test]
 fn two_thousand_rows_equal_single_ones() {
-    let mut noise = Noise(5);
+    let mut random = Random::new(5, Magnitude::Ordinary);
     for format in WeightFormat::ALL {
-        let matrix = Matrix::new(&mut noise, format, 24, 256);
-        let input = noise.numbers(2048 * 256);
+        let matrix = Matrix::new(&mut random, format, 24, 256);
+        let input = random.numbers(2048 * 256);
         let weights = [matrix.packed()];
         let product =
             MatMul { input: &input, weights: &weights, norm: None, bias: &[], is_gated: false, residual: &[] };
@@ -253,12 +197,12 @@ fn two_thousand_rows_equal_single_ones() {
 
 #[test]
 fn lengths_that_fill_no_record_are_padded_with_nothing() {
-    let mut noise = Noise(6);
+    let mut random = Random::new(6, Magnitude::Ordinary);
     for format in WeightFormat::ALL {
         for k in [1, 31, 32, 33, 63, 65, 96, 255, 257] {
-            let matrix = Matrix::new(&mut noise, format, 9, k);
-            let input = noise.numbers(3 * k);
-            let norm_weight = noise.numbers(k);
+            let matrix = Matrix::new(&mut random, format, 9, k);
+            let input = random.numbers(3 * k);
+            let norm_weight = random.numbers(k);
             let weights = [matrix.packed()];
             let norm = Some(RmsNorm { weight: &norm_weight, epsilon: 1e-5 });
             let product = MatMul { input: &input, weights: &weights, norm, bias: &[], is_gated: false, residual: &[] };
@@ -277,10 +221,10 @@ fn lengths_that_fill_no_record_are_padded_with_nothing() {
 
 #[test]
 fn paths_agree_to_a_hundred_thousandth() {
-    let mut noise = Noise(7);
+    let mut random = Random::new(7, Magnitude::Ordinary);
     for format in WeightFormat::ALL {
-        let matrix = Matrix::new(&mut noise, format, 40, 512);
-        let input = noise.numbers(6 * 512);
+        let matrix = Matrix::new(&mut random, format, 40, 512);
+        let input = random.numbers(6 * 512);
         let weights = [matrix.packed()];
         let product =
             MatMul { input: &input, weights: &weights, norm: None, bias: &[], is_gated: false, residual: &[] };
@@ -296,9 +240,9 @@ fn paths_agree_to_a_hundred_thousandth() {
 
 #[test]
 fn what_is_no_number_stays_so_and_zeros_give_zeros() {
-    let mut noise = Noise(8);
+    let mut random = Random::new(8, Magnitude::Ordinary);
     for format in WeightFormat::ALL {
-        let matrix = Matrix::new(&mut noise, format, 8, 256);
+        let matrix = Matrix::new(&mut random, format, 8, 256);
         let weights = [matrix.packed()];
         for (fill, is_nan) in [(f32::NAN, true), (f32::INFINITY, true), (0.0, false), (1e-41, false)] {
             let mut input = vec![0.0; 256];
@@ -310,6 +254,77 @@ fn what_is_no_number_stays_so_and_zeros_give_zeros() {
                 let found = run(simd, &product, &Serial);
                 let lost = |x: &f32| if is_nan { x.is_finite() } else { x.abs() > 1e-38 };
                 assert!(!found.iter().any(lost), "{simd} {format} of {fill}: {found:?}");
+            }
+        }
+    }
+}
+
+/// All that a product may have around it, on matrices of every format.
+fn check_with_everything(check: impl Fn(&MatMul, &str)) {
+    let mut random = Random::new(9, Magnitude::Ordinary);
+    let (k, n) = (512, 41);
+    let (input, norm_weight, residual) = (random.numbers(11 * k), random.numbers(k), random.numbers(11 * 2 * n));
+    let norm = Some(RmsNorm { weight: &norm_weight, epsilon: 1e-5 });
+    for format in WeightFormat::ALL {
+        let matrices = [0, 1].map(|_| Matrix::new(&mut random, format, n, k));
+        let weights = matrices.each_ref().map(Matrix::packed);
+        let plain = MatMul { input: &input, weights: &weights, norm, bias: &[], is_gated: false, residual: &residual };
+        check(&plain, &format!("{format}"));
+        check(&MatMul { is_gated: true, residual: &residual[..11 * n], ..plain }, &format!("{format}, gated"));
+    }
+}
+
+#[test]
+fn avx2_and_avx512_agree_to_the_bit() {
+    if !Simd::Avx512Vnni.is_available() {
+        println!("skipped: this processor has no AVX-512 with VNNI");
+        return;
+    }
+    check_with_everything(|product, what| {
+        let expected = run(Simd::Avx2, product, &Serial);
+        assert_same_bits(&run(Simd::Avx512Vnni, product, &Serial), &expected, what);
+    });
+}
+
+#[test]
+fn a_row_that_is_no_number_leaves_the_others_alone() {
+    check_with_everything(|product, what| {
+        let (k, columns) = (product.k(), product.columns());
+        for simd in Simd::available() {
+            let expected = run(simd, product, &Serial);
+            let mut input = product.input.to_vec();
+            input[4 * k + 7] = f32::NAN;
+            input[5 * k + 300] = f32::INFINITY;
+            let found = run(simd, &MatMul { input: &input, ..*product }, &Serial);
+            assert!(found[4 * columns..6 * columns].iter().any(|x| x.is_nan()), "{simd}, {what}");
+            assert_same_bits(&found[..4 * columns], &expected[..4 * columns], what);
+            assert_same_bits(&found[6 * columns..], &expected[6 * columns..], what);
+        }
+    });
+}
+
+/// The largest codes times the largest inputs: no sum of products overflows, on any path.
+#[test]
+fn the_largest_codes_and_inputs_do_not_overflow() {
+    let k = 256;
+    for (high, low) in [(15, 0), (15, 15), (127, -128), (-128, -128), (127, 127)] {
+        let codes: Vec<i8> = (0..k).map(|k| if k % 2 == 0 { high } else { low }).collect();
+        let scales = vec![half::f16::ONE; k / 32];
+        let row = match high {
+            15 => WeightRow::Q4 { codes, scales },
+            _ => WeightRow::Q8 { codes, scales },
+        };
+        let matrix = Matrix { format: row.format(), bytes: pack(&vec![row.clone(); 9]), rows: vec![row; 9] };
+        for signs in [[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]] {
+            let input: Vec<f32> = (0..k).map(|k| 127.0 * signs[k % 2]).collect();
+            let weights = [matrix.packed()];
+            let product =
+                MatMul { input: &input, weights: &weights, norm: None, bias: &[], is_gated: false, residual: &[] };
+            let expected = expected(&[&matrix], &product)[0];
+            for simd in Simd::available() {
+                for found in run(simd, &product, &Serial) {
+                    assert_eq!(f64::from(found), expected, "{simd}: codes {high} and {low}, inputs {signs:?}");
+                }
             }
         }
     }

@@ -9,7 +9,7 @@ pub trait Parallel {
     /// Calls `task` once with each number below `tasks`, in any order, and returns when all are done.
     fn for_each(&self, tasks: usize, task: &(dyn Fn(usize) + Sync));
 
-    /// Threads that share the tasks.
+    /// Threads that share the tasks, at least one.
     fn threads(&self) -> usize;
 }
 
@@ -27,20 +27,21 @@ impl Parallel for Serial {
     }
 }
 
-/// Runs tasks on this many threads made for the call; for tests and benches.
+/// Runs tasks on this many threads made for the call, at least one; for tests and benches.
 #[derive(Clone, Copy, Debug)]
 pub struct Threads(pub usize);
 
 impl Parallel for Threads {
     fn for_each(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
         std::thread::scope(|scope| {
-            for thread in 0..self.0 {
-                scope.spawn(move || (thread..tasks).step_by(self.0).for_each(task));
+            let threads = self.threads();
+            for thread in 0..threads {
+                scope.spawn(move || (thread..tasks).step_by(threads).for_each(task));
             }
         });
     }
 
     fn threads(&self) -> usize {
-        self.0
+        self.0.max(1)
     }
 }

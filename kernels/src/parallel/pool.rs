@@ -8,13 +8,14 @@
 //! ```
 //!
 //! A claim is a compare-and-swap that takes one from the tasks of the generation that the thread has seen. Where it
-//! succeeds, a task of that generation is unfinished, so its job is the one that `job` points to and stays alive; a thread
+//! succeeds, a task of the ticket's job is unfinished, so its caller waits, `job` points to it, and it stays alive; a thread
 //! that slept through a whole job finds another generation, or no task left, and touches nothing.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::thread::{self, JoinHandle, Thread};
 
 use super::Parallel;
@@ -51,11 +52,12 @@ struct Shared {
 struct Job<'a> {
     task: &'a (dyn Fn(usize) + Sync),
     unfinished: AtomicUsize,
-    has_panicked: AtomicBool,
+    /// What the first task that panicked left.
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 impl Pool {
-    /// A pool of `threads`, the caller's among them; 0 is one a core.
+    /// A pool of `threads`, the caller's among them; 0 is one a hardware thread that the process may use.
     pub fn new(threads: usize) -> std::io::Result<Self> {
         let cores = || thread::available_parallelism().map_or(1, usize::from);
         let threads = if threads == 0 { cores() } else { threads };
@@ -75,7 +77,7 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Keeps the threads awake until the guard is dropped.
+    /// Wakes the threads, and lets them wait for work without going to sleep at once until the guard is dropped.
     pub fn pass(&self) -> Pass<'_> {
         self.shared.passes.fetch_add(1, SeqCst);
         self.wake();
@@ -89,7 +91,7 @@ impl Pool {
     }
 }
 
-/// A forward pass during which a pool's threads stay awake.
+/// A forward pass during which a pool's threads look for work before they sleep.
 pub struct Pass<'a> {
     pool: &'a Pool,
 }
@@ -102,11 +104,16 @@ impl Drop for Pass<'_> {
 
 impl Parallel for Pool {
     fn for_each(&self, tasks: usize, task: &(dyn Fn(usize) + Sync)) {
-        let caller = self.caller.try_lock();
-        if tasks <= 1 || self.workers.is_empty() || caller.is_err() || tasks > u32::MAX as usize {
+        let caller = match self.caller.try_lock() {
+            Ok(caller) => Some(caller),
+            // A task of an earlier loop panicked, after which nothing was left undone.
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        if tasks <= 1 || self.workers.is_empty() || caller.is_none() || tasks > u32::MAX as usize {
             return (0..tasks).for_each(task);
         }
-        let job = Job { task, unfinished: AtomicUsize::new(tasks), has_panicked: AtomicBool::new(false) };
+        let job = Job { task, unfinished: AtomicUsize::new(tasks), panic: Mutex::new(None) };
         let generation = self.shared.publish(&job, tasks);
         self.wake();
         while self.shared.run_one(generation) {}
@@ -114,7 +121,9 @@ impl Parallel for Pool {
         while job.unfinished.load(Acquire) > 0 {
             waiting.wait();
         }
-        assert!(!job.has_panicked.load(Relaxed), "a task of the loop panicked");
+        if let Some(panic) = job.panic.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            resume_unwind(panic);
+        }
     }
 
     fn threads(&self) -> usize {
@@ -139,16 +148,20 @@ impl Shared {
         if (ticket >> 32) as u32 != generation || left == 0 {
             return false;
         }
-        let job = self.job.load(Relaxed);
         if self.ticket.compare_exchange_weak(ticket, ticket - 1, Acquire, Relaxed).is_err() {
             return true;
         }
-        // SAFETY: a task of this generation was claimed and is not finished, so `for_each` still waits for it and keeps
-        // the job alive; and `job` was read while the ticket was of this generation, which a later one replaces only
-        // after all tasks are finished.
+        let job = self.job.load(Relaxed);
+        // SAFETY: a task of the ticket's job was claimed and is not finished, so `for_each` still waits for it: the job is
+        // alive, and `job`, which was written before its ticket was published, points to it.
         let job = unsafe { &*job };
-        if catch_unwind(AssertUnwindSafe(|| (job.task)(left as usize - 1))).is_err() {
-            job.has_panicked.store(true, Relaxed);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| (job.task)(left as usize - 1))) {
+            // Of several the first is kept. The others are leaked: dropping one could panic again.
+            let mut kept = job.panic.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*kept {
+                None => *kept = Some(panic),
+                Some(_) => std::mem::forget(panic),
+            }
         }
         job.unfinished.fetch_sub(1, Release);
         true
@@ -212,6 +225,9 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     /// Every number below `tasks`, once each.
@@ -234,17 +250,25 @@ mod tests {
         }
     }
 
+    /// Waits in every task until two threads have come; a machine that gives the other none for seconds fails.
+    fn assert_helped(pool: &Pool) {
+        let seen = Mutex::new(HashSet::new());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        pool.for_each(2, &|_| {
+            seen.lock().expect("not poisoned").insert(thread::current().id());
+            while seen.lock().expect("not poisoned").len() < 2 && Instant::now() < deadline {
+                thread::yield_now();
+            }
+        });
+        assert_eq!(seen.lock().expect("not poisoned").len(), 2, "another thread has helped");
+    }
+
     #[test]
     fn sleeping_threads_are_woken() {
         let pool = Pool::new(3).expect("threads");
         for _ in 0..20 {
-            thread::sleep(std::time::Duration::from_millis(2));
-            let seen = Mutex::new(std::collections::HashSet::new());
-            pool.for_each(3, &|_| {
-                seen.lock().expect("not poisoned").insert(thread::current().id());
-                thread::sleep(std::time::Duration::from_millis(1));
-            });
-            assert!(seen.lock().expect("not poisoned").len() > 1, "another thread has helped");
+            thread::sleep(Duration::from_millis(2));
+            assert_helped(&pool);
         }
     }
 
@@ -264,5 +288,6 @@ mod tests {
         let outcome = catch_unwind(AssertUnwindSafe(|| pool.for_each(8, &|task| assert_ne!(task, 5))));
         assert!(outcome.is_err());
         check(&pool, 8);
+        assert_helped(&pool);
     }
 }

@@ -23,6 +23,8 @@ mod format;
 mod packed;
 mod row;
 #[cfg(test)]
+pub(crate) mod random;
+#[cfg(test)]
 mod tests;
 
 pub use format::WeightFormat;

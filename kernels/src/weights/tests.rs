@@ -2,84 +2,11 @@
 
 use half::f16;
 
+use super::random::{Magnitude, Random, pack};
 use super::*;
 
 /// Lengths on both sides of every block, vector and record.
 const LENGTHS: [usize; 16] = [1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 96, 255, 256, 257, 512, 576];
-
-/// Random numbers of a fixed seed: SplitMix64 (Steele et al. 2014).
-struct Random(u64);
-
-impl Random {
-    fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    fn byte(&mut self) -> u8 {
-        self.bits() as u8
-    }
-
-    fn list<T>(&mut self, length: usize, mut item: impl FnMut(&mut Self) -> T) -> Vec<T> {
-        (0..length).map(|_| item(self)).collect()
-    }
-
-    /// Any finite number: both zeros and subnormal ones too.
-    fn half(&mut self) -> f16 {
-        let bits = self.bits() as u16;
-        let drawn = f16::from_bits(if bits.is_multiple_of(16) { bits & 0x8003 } else { bits });
-        if drawn.is_finite() { drawn } else { self.half() }
-    }
-
-    fn halves(&mut self) -> [f16; 2] {
-        [self.half(), self.half()]
-    }
-
-    fn single(&mut self) -> f32 {
-        self.half().to_f32() * f32::from(self.byte())
-    }
-
-    fn row(&mut self, format: WeightFormat, k: usize) -> WeightRow {
-        let nibbles = |random: &mut Self| random.list(k, |random| (random.byte() & 15) as i8);
-        let bytes = |random: &mut Self| random.list(k, |random| random.byte() as i8);
-        let (of_16, of_32, of_256) = (k.div_ceil(16), k.div_ceil(32), k.div_ceil(256));
-        match format {
-            // Packing must not care what the bits mean.
-            WeightFormat::F32 => WeightRow::F32(self.list(k, |random| f32::from_bits(random.bits() as u32))),
-            WeightFormat::Q4 => WeightRow::Q4 { codes: nibbles(self), scales: self.list(of_32, Self::half) },
-            WeightFormat::Q4Minimum => {
-                WeightRow::Q4Minimum { codes: nibbles(self), scales: self.list(of_32, Self::halves) }
-            }
-            WeightFormat::Q4K => WeightRow::Q4K {
-                codes: nibbles(self),
-                super_scales: self.list(of_256, Self::halves),
-                scales: self.list(of_32, |random| [random.byte(), random.byte()]),
-            },
-            WeightFormat::Q8 => WeightRow::Q8 { codes: bytes(self), scales: self.list(of_32, Self::half) },
-            WeightFormat::Q8Minimum => WeightRow::Q8Minimum {
-                codes: bytes(self),
-                scales: self.list(of_32, |random| [random.single(), random.single()]),
-            },
-            WeightFormat::Q8K => WeightRow::Q8K {
-                codes: bytes(self),
-                super_scales: self.list(of_256, Self::half),
-                scales: self.list(of_16, |random| random.byte() as i8),
-            },
-        }
-    }
-}
-
-fn pack(rows: &[WeightRow]) -> Vec<u8> {
-    let panel_bytes = rows[0].format().panel_bytes(rows[0].k());
-    // What was in the memory before must not matter.
-    let mut packed = vec![0xff; rows.len().div_ceil(PANEL_COLUMNS) * panel_bytes];
-    for (rows, panel) in rows.chunks(PANEL_COLUMNS).zip(packed.chunks_mut(panel_bytes)) {
-        pack_panel(rows, panel);
-    }
-    packed
-}
 
 fn bits(weights: &[f32]) -> Vec<u32> {
     weights.iter().map(|weight| weight.to_bits()).collect()
@@ -92,7 +19,7 @@ fn message(format: WeightFormat, n: usize, k: usize, bytes: usize) -> String {
 
 #[test]
 fn packed_rows_have_the_bits_of_the_rows() {
-    let mut random = Random(1);
+    let mut random = Random::new(1, Magnitude::Any);
     for format in WeightFormat::ALL {
         for (k, n) in LENGTHS.into_iter().flat_map(|k| [1, 7, 8, 9, 17].map(|n| (k, n))) {
             let rows = random.list(n, |random| random.row(format, k));
@@ -109,7 +36,7 @@ fn packed_rows_have_the_bits_of_the_rows() {
 
 #[test]
 fn what_a_panel_has_no_weights_for_is_zero() {
-    let mut random = Random(2);
+    let mut random = Random::new(2, Magnitude::Any);
     for format in WeightFormat::ALL {
         for k in LENGTHS {
             let rows = random.list(3, |random| random.row(format, k));

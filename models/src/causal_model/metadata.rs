@@ -4,6 +4,7 @@ use std::path::Path;
 
 use ort::session::Session;
 
+use super::MatMulOperators;
 use crate::{Error, Result};
 
 /// The version of Veridraft's graph conventions: inputs, outputs and metadata keys.
@@ -16,8 +17,8 @@ pub struct Metadata {
     pub architecture: String,
     /// Format of the weights: "auto", "f32", "q8" or "q4".
     pub weights: String,
-    /// Operators that multiply: "veridraft" or "standard".
-    pub matmul: String,
+    /// Operators that multiply.
+    pub matmul: MatMulOperators,
     /// Columns of the logits.
     pub vocabulary: usize,
     /// Tokens in one sequence, at most.
@@ -29,7 +30,10 @@ pub struct Metadata {
 impl Metadata {
     /// Whether a row's logits have the same bits in any company: ONNX Runtime's quantised products do not give that.
     pub fn is_row_exact(&self) -> bool {
-        self.matmul == "veridraft" || self.weights == "f32"
+        match self.matmul {
+            MatMulOperators::Veridraft => true,
+            MatMulOperators::Standard => self.weights == "f32",
+        }
     }
 
     pub(crate) fn read(session: &Session, path: &Path) -> Result<Self> {
@@ -47,14 +51,15 @@ impl Metadata {
         };
         let version = text("veridraft.format_version")?;
         if version != FORMAT_VERSION {
-            let reason =
-                format!("graph format version {version}, expected {FORMAT_VERSION}; export the checkpoint again");
+            let reason = format!(
+                "graph format version {version}, expected {FORMAT_VERSION}; delete the folder and export again"
+            );
             return Err(Error::model_file(path, reason));
         }
         Ok(Self {
             architecture: text("veridraft.architecture")?,
             weights: text("veridraft.weights")?,
-            matmul: text("veridraft.matmul")?,
+            matmul: text("veridraft.matmul")?.parse().map_err(|reason: String| Error::model_file(path, reason))?,
             vocabulary: count("veridraft.vocabulary")?,
             context_length: count("veridraft.context_length")?,
             layers: count("veridraft.layers")?,

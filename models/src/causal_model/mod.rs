@@ -2,6 +2,7 @@
 
 mod batch_tensors;
 pub(crate) mod kv_pages;
+mod matmul_operators;
 mod metadata;
 mod profile;
 
@@ -10,10 +11,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ort::session::{Session, SessionInputValue};
 use ort::value::Tensor;
-use veridraft_kernels::{KvType, Pool, Simd};
+use veridraft_kernels::{KvType, Parallel, Pool, Simd};
 
 use self::batch_tensors::BatchTensors;
 use self::kv_pages::{BLOCK_TOKENS, KvPages};
+pub use self::matmul_operators::MatMulOperators;
 pub use self::metadata::{FORMAT_VERSION, Metadata};
 pub use self::profile::Profile;
 use self::profile::TraceFolder;
@@ -31,7 +33,7 @@ static CREATING: Mutex<()> = Mutex::new(());
 /// How a model is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct CausalModelConfig {
-    /// Threads of a forward pass; 0 is one a core.
+    /// Threads of a forward pass; 0 is one a hardware thread that the process may use.
     pub threads: usize,
     /// Bytes for the KV cache; `None` is one whole context, at most 1 GiB.
     pub kv_memory: Option<u64>,
@@ -74,6 +76,11 @@ impl CausalModel {
         pages.allocate(blocks).map_err(Error::Setting)?;
         let cache = CacheSpec { block_tokens: BLOCK_TOKENS, blocks: pages.blocks(), block_bytes };
         Ok(Self { path: path.to_owned(), session, pages, pool, cache, metadata, trace })
+    }
+
+    /// Threads of a forward pass, the caller's among them.
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
     }
 
     /// What the file says of itself.
@@ -158,7 +165,7 @@ fn open_session(
         .add(Embedding)?;
     let _creating = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
     let mut builder = Session::builder(runtime.environment())?
-        .with_intra_threads(config.threads)?
+        .with_intra_threads(pool.threads())?
         // Its threads serve operators other than ours, and while those of the pool work they must not spin beside them.
         .with_intra_op_spinning(false)?
         .with_inter_threads(1)?

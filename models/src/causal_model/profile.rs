@@ -18,8 +18,6 @@ use crate::{Error, Result};
 pub struct Profile {
     /// For each forward pass, in order, the time of all nodes of an operator together, such as `Gemm`.
     pub passes: Vec<BTreeMap<String, Duration>>,
-    /// Threads of the session's pool, the caller's own among them.
-    pub threads: usize,
 }
 
 impl Profile {
@@ -34,7 +32,7 @@ impl Profile {
     }
 
     fn from_events(events: &[Value]) -> Self {
-        let mut profile = Self { passes: Vec::new(), threads: 1 };
+        let mut profile = Self { passes: Vec::new() };
         let mut pass = BTreeMap::<String, Duration>::new();
         for event in events {
             let name = event["name"].as_str().unwrap_or_default();
@@ -44,7 +42,6 @@ impl Profile {
                     let operator = event["args"]["op_name"].as_str().unwrap_or("unknown");
                     let microseconds = event["dur"].as_u64().unwrap_or(0);
                     *pass.entry(operator.to_owned()).or_default() += Duration::from_micros(microseconds);
-                    profile.threads = profile.threads.max(threads(event));
                 }
                 Some("Session") if name == "model_run" => profile.passes.push(std::mem::take(&mut pass)),
                 _ => {}
@@ -52,11 +49,6 @@ impl Profile {
         }
         profile
     }
-}
-
-/// Threads of the pool that a node ran on. A session of one thread has no pool and says nothing.
-fn threads(event: &Value) -> usize {
-    1 + event["args"]["thread_scheduling_stats"]["sub_threads"].as_object().map_or(0, serde_json::Map::len)
 }
 
 /// The folder that a session's trace is written to, gone with the model.
@@ -100,6 +92,5 @@ mod tests {
             times.iter().map(|(name, time)| ((*name).to_owned(), Duration::from_micros(*time))).collect()
         };
         assert_eq!(profile.passes, [pass(&[("Add", 1), ("Gemm", 10)]), pass(&[("Gemm", 8)])]);
-        assert_eq!(profile.threads, 3);
     }
 }

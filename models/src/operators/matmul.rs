@@ -87,13 +87,20 @@ fn kernel(attributes: &Attributes, operator: &MatMul) -> Result<MatMulKernel, St
     }
     let segment = |(columns, format): (usize, &str)| Ok(Segment { format: format.parse()?, columns });
     let segments: Vec<_> = columns.into_iter().zip(formats).map(segment).collect::<Result<_, String>>()?;
-    let is_gated = attributes.count("gated")? == 1;
+    let is_gated = match attributes.count("gated")? {
+        0 => false,
+        1 => true,
+        found => return Err(format!("attribute `gated` is {found}, expected 0 or 1")),
+    };
     if is_gated && (segments.len() != 2 || segments[0].columns != segments[1].columns) {
         return Err("attribute `gated` is 1, expected 0 unless there are two segments of one size".to_owned());
     }
     let (name, k, epsilon) = (attributes.node_name(), attributes.count("k")?, attributes.number("epsilon")?);
     if k == 0 || segments.iter().any(|segment| segment.columns == 0) {
         return Err("attribute `k` or `columns` is 0, expected at least 1".to_owned());
+    }
+    if !(epsilon.is_finite() && epsilon >= 0.0) {
+        return Err(format!("attribute `epsilon` is {epsilon}, expected 0 or more"));
     }
     let (pool, simd) = (operator.pool.clone(), operator.simd);
     Ok(MatMulKernel { name, k, segments, is_gated, epsilon, pool, simd })
@@ -113,8 +120,8 @@ impl MatMulKernel {
             return Err(format!("the input is {axes:?}, expected [rows, {}]", self.k));
         }
         let rows = axes[0];
-        let columns = self.columns();
         let weights = self.weights(inputs)?;
+        let columns = self.columns();
         let norm = floats(inputs, 4, self.k)?;
         let norm = (!norm.is_empty()).then_some(RmsNorm { weight: norm, epsilon: self.epsilon });
         let bias = floats(inputs, 5, columns)?;
@@ -132,6 +139,10 @@ impl MatMulKernel {
     }
 
     fn weights<'a>(&self, inputs: &'a Inputs) -> Result<Vec<PackedWeights<'a>>, String> {
+        let count = self.segments.len();
+        if let Some(index) = (1 + count..=MOST_SEGMENTS).find(|&index| inputs.has(index)) {
+            return Err(format!("input {index} is there, expected weights of {count} segments"));
+        }
         let weights = |(index, segment): (usize, &Segment)| {
             let (_, bytes) = inputs.required::<u8>(1 + index)?;
             let packed = PackedWeights::new(segment.format, segment.columns, self.k, bytes);

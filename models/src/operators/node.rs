@@ -80,6 +80,11 @@ impl<'a> Inputs<'a> {
         Ok(Self { values: (0..count).map(|index| context.input(index)).collect::<ort::Result<_>>()? })
     }
 
+    /// Whether an input is there.
+    pub(super) fn has(&self, index: usize) -> bool {
+        self.values.get(index).is_some_and(Option::is_some)
+    }
+
     /// Axes and values of an input that must be there.
     pub(super) fn required<T: PrimitiveTensorElementType>(&self, index: usize) -> Result<Axed<'_, T>, String> {
         self.optional(index)?.ok_or_else(|| format!("input {index} is missing"))

@@ -85,9 +85,9 @@ fn open(path: &Path) -> Result<Environment> {
         builder.with_name("veridraft").with_telemetry(false).build().map_err(|error| refuse(error.to_string()))
     }));
     let environment = opened.unwrap_or_else(|_| Err(refuse("it does not answer as ONNX Runtime does".to_owned())))?;
-    // Without a level of the user's, the environment starts at errors: its start warns about hardware nobody asked for.
+    // Errors come back to the caller, who prints them once. The user's own level stands.
     if std::env::var_os("ORT_LOG").is_none() {
-        environment.set_log_level(LogLevel::Warning);
+        environment.set_log_level(LogLevel::Fatal);
     }
     Ok(environment)
 }

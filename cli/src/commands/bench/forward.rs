@@ -67,6 +67,7 @@ pub(super) fn run(arguments: ForwardArguments) -> Result<()> {
     check(sequence.model.limits(), sequence.model.cache_spec(), &rows, arguments.context)?;
     let measured = measure(&mut sequence, &rows, arguments.context)?;
     let weights = sequence.model.metadata().weights.clone();
+    let threads = sequence.model.threads();
     // Gone before the profiled session comes: two of them need twice the memory.
     drop(sequence);
     let mut profiled = OneSequence { model: open(CausalModelConfig { profile: true, ..config })? };
@@ -77,7 +78,7 @@ pub(super) fn run(arguments: ForwardArguments) -> Result<()> {
         weights,
         path: config.simd.to_string(),
         runtime: runtime.version(),
-        threads: profile.threads,
+        threads,
         context: arguments.context,
     };
     let weights_bytes = weights_bytes(&folder)?;
@@ -143,7 +144,7 @@ fn profile(sequence: &mut OneSequence, context: usize) -> Result<Profile> {
     Ok(profile)
 }
 
-/// Bytes of the file of weights beside the graph, which every pass reads.
+/// Bytes of the file beside the graph: the weights that a pass reads, and the rotary table.
 fn weights_bytes(folder: &ModelFolder) -> Result<u64> {
     let mut name = folder.onnx_path.clone().into_os_string();
     name.push(".data");

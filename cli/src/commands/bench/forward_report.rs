@@ -177,7 +177,7 @@ mod tests {
                 [("Gemm", gemm), ("Add", add)].map(|(name, time)| (name.to_owned(), Duration::from_millis(time))),
             )
         };
-        let profile = Profile { passes: vec![pass(16, 1), pass(18, 3), pass(40, 2)], threads: 2 };
+        let profile = Profile { passes: vec![pass(16, 1), pass(18, 3), pass(40, 2)] };
         let report = serde_json::to_value(ForwardReport::new(subject, costs, &measured, &profile)).expect("plain data");
         assert_eq!(report["threads"], 2);
         assert_eq!(report["forward"][0]["ratio"], 1.0);

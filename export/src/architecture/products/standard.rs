@@ -9,7 +9,7 @@ use super::super::tensors::Tensors;
 use super::{Matrix, Product, Products, bias, norm_weight};
 use crate::onnx::Attribute::{Float, Int};
 use crate::onnx::{GraphBuilder, Value};
-use crate::quantize::n_bits::{NBits, n_bits};
+use crate::quantize::n_bits::{NBits, bits, n_bits};
 use crate::{Result, Weights};
 
 /// The domain of `MatMulNBits`.
@@ -50,10 +50,11 @@ impl Standard {
         matrix: &Matrix,
     ) -> Result<Value> {
         tensors.take(&matrix.name, &[matrix.n, matrix.k])?;
-        let Some(NBits { bits, codes, scales }) = n_bits(tensors.source, &matrix.name, self.weights)? else {
+        let Some(bits) = bits(tensors.source, &matrix.name, self.weights) else {
             let weight = self.floats(graph, tensors, matrix)?;
             return Ok(graph.standard("Gemm", name, &[input, &weight], &[("transB", Int(1))]));
         };
+        let NBits { codes, scales } = n_bits(tensors.source, &matrix.name, bits)?;
         let blocks = matrix.k.div_ceil(NBits::BLOCK);
         let dims = [matrix.n, blocks, NBits::BLOCK * bits / 8];
         let codes = graph.constant_bytes(&format!("{}.{bits}_bits", matrix.name), &dims, |write| write(&codes))?;

@@ -1,4 +1,4 @@
-//! `--matmul`: which operators an exported graph multiplies with.
+//! Which operators a graph multiplies with: `--matmul` and the metadata `veridraft.matmul`.
 
 use std::str::FromStr;
 
