@@ -41,7 +41,7 @@ fn main() -> Result<()> {
         println!("no prompts given; usage: -- [--tokens N] [--draft-max N] NAME=FILE[:COUNT] ...");
         return Ok(());
     }
-    let path = cache::cache_directory()?.join("models/smollm2-135m/f32");
+    let path = cache::cache_directory()?.join("models/smollm2-135m/auto");
     let folder = ModelFolder::open(&path).context("run `veridraft model pull smollm2-135m` first")?;
     let mut engine = open(&folder)?;
     println!("| prompts | plain, tokens/s | lookup, tokens/s | speed-up | τ |");
