@@ -1,10 +1,12 @@
 //! What integration tests share: models that need no checkpoint, and the places of optional data.
 
+mod one_token;
 mod scripted_drafter;
 mod scripted_model;
 mod shared_data;
 mod tiny_llama;
 
+pub use one_token::one_token;
 pub use scripted_drafter::ScriptedDrafter;
 pub use scripted_model::ScriptedModel;
 pub use shared_data::shared_data;

@@ -8,7 +8,8 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use veridraft_models::runtime::{LibraryChoice, Runtime};
-use veridraft_models::{Batch, BlockId, CausalModel, CausalModelConfig, LanguageModel, ModelFolder, cache};
+use veridraft_models::{CausalModel, CausalModelConfig, LanguageModel, ModelFolder, cache};
+use veridraft_tests::one_token;
 
 /// Memory of the process that no file stands behind, in bytes.
 fn anonymous_memory() -> Result<u64> {
@@ -27,16 +28,7 @@ fn an_open_model_takes_little_anonymous_memory_beside_its_pages() -> Result<()> 
     let folder = ModelFolder::open(path)?;
     let runtime = Runtime::load(&LibraryChoice::default())?;
     let mut model = CausalModel::open(&runtime, &folder.onnx_path, CausalModelConfig::default())?;
-    let batch = Batch {
-        token_ids: vec![1],
-        positions: vec![0],
-        slot_mapping: vec![0],
-        block_tables: vec![vec![BlockId(0)]],
-        query_starts: vec![0, 1],
-        tree_mask: None,
-        logit_rows: vec![0],
-    };
-    model.forward(&batch)?;
+    model.forward(&one_token(1))?;
     let opened = start.elapsed();
     // One block of keys and values was written; the pool's other pages are not there yet.
     let bytes = anonymous_memory()? - model.cache_spec().block_bytes as u64;

@@ -7,7 +7,8 @@ use veridraft_export::onnx::Attribute::{Float, Int, Ints, Text};
 use veridraft_export::onnx::{Attribute, ElementType, GraphBuilder, Value};
 use veridraft_models::operators::DOMAIN;
 use veridraft_models::runtime::{LibraryChoice, Runtime};
-use veridraft_models::{Batch, BlockId, CausalModel, CausalModelConfig, FORMAT_VERSION, LanguageModel};
+use veridraft_models::{CausalModel, CausalModelConfig, FORMAT_VERSION, LanguageModel};
+use veridraft_tests::one_token;
 
 /// Columns of the only format here, f32, of which a panel of eight columns and one `k` has 32 bytes.
 const PANEL_BYTES: usize = 32;
@@ -92,17 +93,8 @@ fn error_of(attributes: &Attributes, weights: usize, second: bool) -> Result<Opt
     let path = folder.path().join("model.onnx");
     write(&path, attributes, weights, second)?;
     let runtime = Runtime::load(&LibraryChoice::default())?;
-    let batch = Batch {
-        token_ids: vec![3],
-        positions: vec![0],
-        slot_mapping: vec![0],
-        block_tables: vec![vec![BlockId(0)]],
-        query_starts: vec![0, 1],
-        tree_mask: None,
-        logit_rows: vec![0],
-    };
     let model = CausalModel::open(&runtime, &path, CausalModelConfig::default());
-    Ok(model.and_then(|mut model| model.forward(&batch)).err().map(|error| error.to_string()))
+    Ok(model.and_then(|mut model| model.forward(&one_token(3))).err().map(|error| error.to_string()))
 }
 
 fn check(name: &'static str, value: Attribute, expected: &str) -> Result<()> {
