@@ -6,6 +6,7 @@
 //! `cargo bench -p veridraft-benches --bench attention`
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use veridraft_benches::noise;
 use veridraft_kernels::{
     Attention, AttentionConfig, Columns, KvType, LayerPages, PagedRows, Serial, Simd, append, attend,
 };
@@ -21,16 +22,6 @@ const CONFIG: AttentionConfig = AttentionConfig {
 };
 
 const LAYERS: usize = 30;
-
-/// Numbers in [-1, 1) from a fixed seed.
-fn noise(count: usize) -> Vec<f32> {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
-}
 
 /// `rows` new rows behind `context` cached ones, on one thread.
 fn bench(criterion: &mut Criterion, simd: Simd, kv_type: KvType, context: usize, rows: usize) {

@@ -8,38 +8,24 @@ use std::path::Path;
 use anyhow::Result;
 use ort::environment::Environment;
 use ort::memory::Allocator;
-use ort::session::{IoBinding, Session};
 use ort::value::Tensor;
+use veridraft_benches::noise;
 use veridraft_export::onnx::{Axis, ElementType, GraphBuilder};
 
 use crate::contender::Contender;
-use crate::grouped_attention::{Inputs, LayerBuffers, attention};
+use crate::grouped_attention::{BoundSession, Inputs, attention};
 use crate::quantised::MICROSOFT;
 use crate::session;
-use crate::sizes::{HEAD_DIM, HEADS, LAYERS, Pass, QKV, noise};
+use crate::sizes::{HEAD_DIM, HEADS, LAYERS, Pass, QKV};
 
-/// A session on the graph, its buffers, and what was bound for each pass so far.
-pub(crate) struct OrtAttention {
-    session: Session,
-    buffers: LayerBuffers,
-    bindings: Vec<(Pass, IoBinding)>,
-}
+/// A session on the graph.
+pub(crate) struct OrtAttention(BoundSession);
 
 impl OrtAttention {
     pub(crate) fn create(environment: &Environment, folder: &Path) -> Result<Self> {
         let path = folder.join("attention.onnx");
         write(&path)?;
-        let buffers = LayerBuffers::create()?;
-        Ok(Self { session: session::open(environment, &path)?, buffers, bindings: Vec::new() })
-    }
-
-    fn bind(&mut self, pass: Pass) -> Result<IoBinding> {
-        let mut binding = self.session.create_binding()?;
-        binding.bind_input("qkv", &Tensor::from_array(([1, pass.rows, QKV.outs], noise(pass.rows * QKV.outs)))?)?;
-        self.buffers.bind(&mut binding, pass)?;
-        let result = Tensor::<f32>::new(&Allocator::default(), [1, pass.rows, HEADS * HEAD_DIM])?;
-        binding.bind_output(output(LAYERS - 1), result)?;
-        Ok(binding)
+        Ok(Self(BoundSession::create(session::open(environment, &path)?)?))
     }
 }
 
@@ -53,14 +39,12 @@ impl Contender for OrtAttention {
     }
 
     fn run(&mut self, pass: Pass) -> Result<()> {
-        if let Some((_, binding)) = self.bindings.iter().find(|(bound, _)| *bound == pass) {
-            self.session.run_binding(binding)?;
-            return Ok(());
-        }
-        let binding = self.bind(pass)?;
-        self.session.run_binding(&binding)?;
-        self.bindings.push((pass, binding));
-        self.buffers.check_in_place(pass)
+        self.0.run(pass, |binding| {
+            let qkv = noise(pass.rows * QKV.outs);
+            binding.bind_input("qkv", &Tensor::from_array(([1, pass.rows, QKV.outs], qkv))?)?;
+            let result = Tensor::<f32>::new(&Allocator::default(), [1, pass.rows, HEADS * HEAD_DIM])?;
+            Ok(binding.bind_output(output(LAYERS - 1), result)?)
+        })
     }
 }
 

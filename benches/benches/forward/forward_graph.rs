@@ -5,43 +5,27 @@ use std::path::Path;
 use anyhow::Result;
 use ort::environment::Environment;
 use ort::memory::Allocator;
-use ort::session::{IoBinding, Session};
 use ort::value::Tensor;
 use veridraft_export::onnx::Attribute::{Float, Int};
 use veridraft_export::onnx::{Attribute, Axis, ElementType, Value};
 
 use crate::contender::Contender;
-use crate::grouped_attention::{Inputs, LayerBuffers, attention};
+use crate::grouped_attention::{BoundSession, Inputs, attention};
 use crate::quantised::{MICROSOFT, QuantisedGraph};
 use crate::session;
 use crate::sizes::{DOWN, GATE_UP, HEAD, HIDDEN, LAYERS, O, Pass, QKV, VOCABULARY};
 
-/// A session on the graph, its buffers, and what was bound for each pass so far.
+/// A session on the graph.
 pub(crate) struct OrtForward {
-    session: Session,
+    session: BoundSession,
     weight_bytes: u64,
-    buffers: LayerBuffers,
-    bindings: Vec<(Pass, IoBinding)>,
 }
 
 impl OrtForward {
     pub(crate) fn create(environment: &Environment, folder: &Path) -> Result<Self> {
         let path = folder.join("forward.onnx");
         let weight_bytes = write(&path)?;
-        let buffers = LayerBuffers::create()?;
-        Ok(Self { session: session::open(environment, &path)?, weight_bytes, buffers, bindings: Vec::new() })
-    }
-
-    fn bind(&mut self, pass: Pass) -> Result<IoBinding> {
-        let Pass { rows, logits, .. } = pass;
-        let mut binding = self.session.create_binding()?;
-        let hidden = vec![0.5_f32; rows * HIDDEN];
-        binding.bind_input("hidden", &Tensor::from_array(([1, rows, HIDDEN], hidden))?)?;
-        binding.bind_input("logit_rows", &Tensor::from_array(([logits], pass.logit_rows()))?)?;
-        self.buffers.bind(&mut binding, pass)?;
-        let result = Tensor::<f32>::new(&Allocator::default(), [1, logits, VOCABULARY])?;
-        binding.bind_output("logits", result)?;
-        Ok(binding)
+        Ok(Self { session: BoundSession::create(session::open(environment, &path)?)?, weight_bytes })
     }
 }
 
@@ -55,14 +39,14 @@ impl Contender for OrtForward {
     }
 
     fn run(&mut self, pass: Pass) -> Result<()> {
-        if let Some((_, binding)) = self.bindings.iter().find(|(bound, _)| *bound == pass) {
-            self.session.run_binding(binding)?;
-            return Ok(());
-        }
-        let binding = self.bind(pass)?;
-        self.session.run_binding(&binding)?;
-        self.bindings.push((pass, binding));
-        self.buffers.check_in_place(pass)
+        let Pass { rows, logits, .. } = pass;
+        self.session.run(pass, |binding| {
+            let hidden = vec![0.5_f32; rows * HIDDEN];
+            binding.bind_input("hidden", &Tensor::from_array(([1, rows, HIDDEN], hidden))?)?;
+            binding.bind_input("logit_rows", &Tensor::from_array(([logits], pass.logit_rows()))?)?;
+            let result = Tensor::<f32>::new(&Allocator::default(), [1, logits, VOCABULARY])?;
+            Ok(binding.bind_output("logits", result)?)
+        })
     }
 }
 

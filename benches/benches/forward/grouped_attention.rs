@@ -5,7 +5,7 @@
 
 use anyhow::{Result, ensure};
 use ort::memory::Allocator;
-use ort::session::IoBinding;
+use ort::session::{IoBinding, Session};
 use ort::value::Tensor;
 use veridraft_export::onnx::Attribute::{Float, Int};
 use veridraft_export::onnx::{Attribute, Axis, ElementType, GraphBuilder, Value};
@@ -65,10 +65,10 @@ pub(crate) fn attention(graph: &mut GraphBuilder, layer: usize, qkv: &Value, inp
 }
 
 /// Keys and values of all layers, `[1, KV_HEADS, SLOTS, HEAD_DIM]` each; keys have even, values odd numbers.
-pub(crate) struct LayerBuffers(Vec<Tensor<f32>>);
+struct LayerBuffers(Vec<Tensor<f32>>);
 
 impl LayerBuffers {
-    pub(crate) fn create() -> Result<Self> {
+    fn create() -> Result<Self> {
         let buffer = || {
             let mut buffer = Tensor::<f32>::new(&Allocator::default(), [1, KV_HEADS, SLOTS, HEAD_DIM])?;
             buffer.extract_tensor_mut().1.fill(0.0);
@@ -78,7 +78,7 @@ impl LayerBuffers {
     }
 
     /// Binds the buffers and where the rows of a pass stand.
-    pub(crate) fn bind(&mut self, binding: &mut IoBinding, pass: Pass) -> Result<()> {
+    fn bind(&mut self, binding: &mut IoBinding, pass: Pass) -> Result<()> {
         let tokens = (pass.context + pass.rows) as i32;
         binding.bind_input("last_positions", &Tensor::from_array(([1], vec![tokens - 1]))?)?;
         binding.bind_input("tokens", &Tensor::from_array(([0_usize; 0], vec![tokens]))?)?;
@@ -90,11 +90,39 @@ impl LayerBuffers {
     }
 
     /// Checks that a pass has left its last key in the first layer's buffer, so that nothing was copied elsewhere.
-    pub(crate) fn check_in_place(&self, pass: Pass) -> Result<()> {
+    fn check_in_place(&self, pass: Pass) -> Result<()> {
         let (_, keys) = self.0[0].extract_tensor();
         let last = &keys[(pass.context + pass.rows - 1) * HEAD_DIM..][..HEAD_DIM];
         ensure!(last.iter().any(|&value| value != 0.0), "keys were not appended to the bound buffer");
         Ok(())
+    }
+}
+
+/// A session with its buffers, and what was bound for each pass so far.
+pub(crate) struct BoundSession {
+    session: Session,
+    buffers: LayerBuffers,
+    bindings: Vec<(Pass, IoBinding)>,
+}
+
+impl BoundSession {
+    pub(crate) fn create(session: Session) -> Result<Self> {
+        Ok(Self { session, buffers: LayerBuffers::create()?, bindings: Vec::new() })
+    }
+
+    /// Runs a pass. Before its first run `bind` binds what the graph takes and gives beside the buffers, and after it keys
+    /// are checked to be in place.
+    pub(crate) fn run(&mut self, pass: Pass, bind: impl FnOnce(&mut IoBinding) -> Result<()>) -> Result<()> {
+        if let Some((_, binding)) = self.bindings.iter().find(|(bound, _)| *bound == pass) {
+            self.session.run_binding(binding)?;
+            return Ok(());
+        }
+        let mut binding = self.session.create_binding()?;
+        bind(&mut binding)?;
+        self.buffers.bind(&mut binding, pass)?;
+        self.session.run_binding(&binding)?;
+        self.bindings.push((pass, binding));
+        self.buffers.check_in_place(pass)
     }
 }
 

@@ -1,13 +1,14 @@
 //! The attention of all layers by Veridraft's kernels: rotation, appending and attending, as ONNX Runtime's operator does.
 
 use anyhow::Result;
+use veridraft_benches::noise;
 use veridraft_kernels::{
     Attention, AttentionConfig, Columns, CosSin, KvType, LayerPages, PagedRows, Pool, Simd, append, attend,
 };
 
 use crate::contender::Contender;
 use crate::session::THREADS;
-use crate::sizes::{HEAD_DIM, HEADS, KV_HEADS, LAYERS, Pass, QKV, SCALE, SLOTS, noise, rotary_angle};
+use crate::sizes::{HEAD_DIM, HEADS, KV_HEADS, LAYERS, Pass, QKV, SCALE, SLOTS, rotary_angle};
 
 const CONFIG: AttentionConfig = AttentionConfig {
     heads: HEADS,

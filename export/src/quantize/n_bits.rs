@@ -23,7 +23,7 @@ pub(crate) struct NBits {
 
 impl NBits {
     /// Weights that share a scale.
-    pub(crate) const BLOCK: usize = 32;
+    pub(crate) const BLOCK: usize = super::BLOCK;
 }
 
 /// Bits of the codes of the tensor `name`, 4 or 8; `None` where it stays a matrix of floats.
@@ -48,14 +48,7 @@ pub(crate) fn n_bits(tensors: &dyn TensorSource, name: &str, bits: usize) -> Res
 
 /// A row's bytes and scales.
 fn blocks(row: WeightRow, bits: usize) -> Result<(Vec<u8>, Vec<f32>), String> {
-    let (codes, scales) = match (row, bits) {
-        (WeightRow::Q4 { codes, scales }, 4) => (codes, scales.iter().map(|scale| scale.to_f32()).collect()),
-        (row, 4) => symmetric_q4(&row.dequantize())?,
-        (row, _) => match if let WeightRow::Q8 { .. } = row { row } else { quantize_q8(&row.dequantize())? } {
-            WeightRow::Q8 { codes, scales } => (codes, scales.iter().map(|scale| scale.to_f32()).collect()),
-            other => unreachable!("`quantize_q8` gives q8, not {}", other.format()),
-        },
-    };
+    let (codes, scales) = codes_and_scales(row, bits)?;
     let padded = codes.len().next_multiple_of(NBits::BLOCK);
     let bytes = match bits {
         4 => {
@@ -65,6 +58,17 @@ fn blocks(row: WeightRow, bits: usize) -> Result<(Vec<u8>, Vec<f32>), String> {
         _ => (0..padded).map(|k| codes.get(k).map_or(128, |code| (i16::from(*code) + 128) as u8)).collect(),
     };
     Ok((bytes, scales))
+}
+
+/// A row's own codes, 0 to 15 or -128 to 127, and scales, where they have this form, else those of the row quantised again.
+fn codes_and_scales(row: WeightRow, bits: usize) -> Result<(Vec<i8>, Vec<f32>), String> {
+    match (row, bits) {
+        (WeightRow::Q4 { codes, scales }, 4) | (WeightRow::Q8 { codes, scales }, 8) => {
+            Ok((codes, scales.iter().map(|scale| scale.to_f32()).collect()))
+        }
+        (row, 4) => symmetric_q4(&row.dequantize()),
+        (row, _) => codes_and_scales(quantize_q8(&row.dequantize())?, 8),
+    }
 }
 
 /// Codes from 0 to 15 and scales so that `scale * (code - 8)` has little error: for each block the best of some scales

@@ -13,7 +13,7 @@ use crate::{Error, Result, Weights};
 /// Rows that are converted at once: whole panels, enough of them for all threads, and 8 MiB of f32 for 4096 columns.
 const GROUP_ROWS: usize = 64 * PANEL_COLUMNS;
 
-/// What [`packed`] writes.
+/// What [`pack`] writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PackedShape {
     pub(crate) format: WeightFormat,
@@ -25,29 +25,29 @@ pub(crate) struct PackedShape {
     pub(crate) panel_bytes: usize,
 }
 
-/// The format in which [`packed`] writes the tensor `name`.
-pub(crate) fn packed_format(tensors: &dyn TensorSource, name: &str, weights: Weights) -> Result<WeightFormat> {
-    let own = tensors.format(name);
-    own.map(|own| target_format(own, weights)).ok_or_else(|| fail(tensors, format!("tensor `{name}` is missing")))
-}
-
-/// Hands the tensor `name`, `[out, in]`, panel after panel to `write`, in pieces of whole panels.
-pub(crate) fn packed(
-    tensors: &dyn TensorSource,
-    name: &str,
-    weights: Weights,
-    write: &mut dyn FnMut(&[u8]) -> Result<()>,
-) -> Result<PackedShape> {
-    let format = packed_format(tensors, name, weights)?;
+/// The shape in which [`pack`] writes the tensor `name`, `[out, in]`.
+pub(crate) fn packed_shape(tensors: &dyn TensorSource, name: &str, weights: Weights) -> Result<PackedShape> {
+    let own = tensors.format(name).ok_or_else(|| fail(tensors, format!("tensor `{name}` is missing")))?;
+    let format = target_format(own, weights);
     let shape = tensors.shape(name).unwrap_or_default();
     let [n, k] = rows_and_columns(name, &shape).map_err(|reason| fail(tensors, reason))?;
-    let panel_bytes = format.panel_bytes(k);
+    Ok(PackedShape { format, k, n, panel_bytes: format.panel_bytes(k) })
+}
+
+/// Hands the tensor `name`, of this [`packed_shape`], panel after panel to `write`, in pieces of whole panels.
+pub(crate) fn pack(
+    tensors: &dyn TensorSource,
+    name: &str,
+    shape: PackedShape,
+    write: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<()> {
+    let PackedShape { format, n, panel_bytes, .. } = shape;
     for start in (0..n).step_by(GROUP_ROWS) {
         let rows = tensors.read_rows(name, start..n.min(start + GROUP_ROWS))?;
         let rows = converted(rows, format).map_err(|reason| fail(tensors, format!("tensor `{name}`: {reason}")))?;
         write(&panels(&rows, panel_bytes))?;
     }
-    Ok(PackedShape { format, k, n, panel_bytes })
+    Ok(())
 }
 
 /// Codes that have the bits already stay as they are: rounding them again would lose some and save nothing.

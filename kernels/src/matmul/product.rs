@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::activations::Activations;
 use super::epilogue::Finish;
-use super::split::{Panel, Task, Unit, Units, tasks};
+use super::split::{Panel, Task, Unit, Units, is_worth_threads, tasks};
 use super::tile::{MOST_ROWS, Operands, Sums};
 use crate::lanes::{LANES, Lanes, Program, dispatch};
 use crate::parallel::{Parallel, Serial};
@@ -13,9 +13,6 @@ use crate::weights::PackedWeights;
 
 /// Rows whose activations stay in the second-level cache while a task walks over its panels.
 const CHUNK_ROWS: usize = 128;
-
-/// Bytes of weights times rows below which waking threads costs more than it brings.
-const SMALL: usize = 48 * 1024;
 
 /// A product of rows with packed weights.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +40,7 @@ pub struct RmsNorm<'a> {
     pub epsilon: f32,
 }
 
-impl MatMul<'_> {
+impl<'a> MatMul<'a> {
     pub(super) fn k(&self) -> usize {
         self.weights[0].k()
     }
@@ -53,9 +50,13 @@ impl MatMul<'_> {
     }
 
     /// Columns of the output.
-    pub(super) fn columns(&self) -> usize {
-        let counted = if self.is_gated { &self.weights[..1] } else { self.weights };
-        counted.iter().map(PackedWeights::n).sum()
+    pub fn columns(&self) -> usize {
+        self.counted_weights().iter().map(PackedWeights::n).sum()
+    }
+
+    /// The weights that the output has columns of.
+    pub(super) fn counted_weights(&self) -> &'a [PackedWeights<'a>] {
+        if self.is_gated { &self.weights[..1] } else { self.weights }
     }
 
     fn assert_fit(&self, output: &[f32]) {
@@ -82,8 +83,7 @@ pub fn matmul(simd: Simd, matmul: &MatMul, output: &mut [f32], parallel: &dyn Pa
     if matmul.rows() == 0 {
         return;
     }
-    let bytes: usize = matmul.weights.iter().map(PackedWeights::bytes).sum();
-    let parallel = if bytes.saturating_mul(matmul.rows()) < SMALL { &Serial } else { parallel };
+    let parallel = if is_worth_threads(matmul) { parallel } else { &Serial };
     let activations = Activations::new(simd, matmul, parallel);
     let units = Units::new(matmul);
     let tasks = tasks(matmul, &units, output, parallel.threads());

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use super::MatMul;
 use crate::weights::{PANEL_COLUMNS, PackedWeights, WeightFormat};
 
-/// Weights that are worth a task of their own, in bytes times rows.
+/// Work, in bytes of weights times rows, that is worth a task of its own, or waking a thread.
 const TASK_WORK: usize = 48 * 1024;
 
 /// Tasks for each thread, at most. Every task begins with weights that nobody has asked for yet: with eight a thread, eight
@@ -40,31 +40,29 @@ impl<'a> Panel<'a> {
 
 /// The units of a product, by number.
 pub(super) struct Units<'a> {
-    weights: &'a [PackedWeights<'a>],
-    is_gated: bool,
+    matmul: &'a MatMul<'a>,
 }
 
 impl<'a> Units<'a> {
-    pub(super) fn new(matmul: &MatMul<'a>) -> Self {
-        Self { weights: matmul.weights, is_gated: matmul.is_gated }
+    pub(super) fn new(matmul: &'a MatMul<'a>) -> Self {
+        Self { matmul }
     }
 
     pub(super) fn len(&self) -> usize {
-        let counted = if self.is_gated { &self.weights[..1] } else { self.weights };
-        counted.iter().map(|weights| self.units_of(weights)).sum()
+        self.matmul.counted_weights().iter().map(|weights| self.units_of(weights)).sum()
     }
 
     fn units_of(&self, weights: &PackedWeights) -> usize {
         let panels = weights.n().div_ceil(PANEL_COLUMNS);
-        if self.is_gated { panels } else { panels.div_ceil(2) }
+        if self.matmul.is_gated { panels } else { panels.div_ceil(2) }
     }
 
     pub(super) fn get(&self, mut index: usize) -> Unit<'a> {
         let mut start = 0;
-        for weights in self.weights {
+        for weights in self.matmul.counted_weights() {
             let count = self.units_of(weights);
             if index < count {
-                return if self.is_gated { self.gated(index) } else { pair(weights, index, start) };
+                return if self.matmul.is_gated { self.gated(index) } else { pair(weights, index, start) };
             }
             index -= count;
             start += weights.n();
@@ -74,9 +72,9 @@ impl<'a> Units<'a> {
 
     /// The same panel of gate and gated weights.
     fn gated(&self, index: usize) -> Unit<'a> {
-        let [gate, gated] = [0, 1].map(|weights| Panel::of(&self.weights[weights], index));
+        let [gate, gated] = [0, 1].map(|weights| Panel::of(&self.matmul.weights[weights], index));
         let column = index * PANEL_COLUMNS;
-        let columns = PANEL_COLUMNS.min(self.weights[0].n() - column);
+        let columns = PANEL_COLUMNS.min(self.matmul.weights[0].n() - column);
         Unit { first: gate, second: Some(gated), column, columns }
     }
 }
@@ -97,11 +95,21 @@ pub(super) struct Task<'a> {
     pub(super) parts: Vec<&'a mut [f32]>,
 }
 
+/// Bytes of weights times rows.
+fn work(matmul: &MatMul) -> usize {
+    let bytes: usize = matmul.weights.iter().map(PackedWeights::bytes).sum();
+    bytes.saturating_mul(matmul.rows())
+}
+
+/// Whether a product is worth waking threads for.
+pub(super) fn is_worth_threads(matmul: &MatMul) -> bool {
+    work(matmul) >= TASK_WORK
+}
+
 /// Cuts a product into tasks of about equal work; each owns its columns of `output`, `[rows, columns]`.
 pub(super) fn tasks<'a>(matmul: &MatMul, units: &Units, output: &'a mut [f32], threads: usize) -> Vec<Mutex<Task<'a>>> {
-    let bytes: usize = matmul.weights.iter().map(PackedWeights::bytes).sum();
     let most = (TASKS_A_THREAD * threads).min(units.len());
-    let count = (bytes.saturating_mul(matmul.rows()) / TASK_WORK).clamp(1, most);
+    let count = (work(matmul) / TASK_WORK).clamp(1, most);
     let columns = matmul.columns();
     let bound = |task: usize| task * units.len() / count;
     let column_at = |unit: usize| if unit < units.len() { units.get(unit).column } else { columns };

@@ -121,21 +121,17 @@ impl MatMulKernel {
         }
         let rows = axes[0];
         let weights = self.weights(inputs)?;
-        let columns = self.columns();
         let norm = floats(inputs, 4, self.k)?;
         let norm = (!norm.is_empty()).then_some(RmsNorm { weight: norm, epsilon: self.epsilon });
+        let plain = Product { input, weights: &weights, norm, bias: &[], is_gated: self.is_gated, residual: &[] };
+        let columns = plain.columns();
         let bias = floats(inputs, 5, columns)?;
         if self.is_gated && !bias.is_empty() {
             return Err("input 5, the bias, is there, expected none in a gated product".to_owned());
         }
         let residual = floats(inputs, 6, rows * columns)?;
-        let product = Product { input, weights: &weights, norm, bias, is_gated: self.is_gated, residual };
+        let product = Product { bias, residual, ..plain };
         write_output(context, [rows, columns], |output| matmul(self.simd, &product, output, &*self.pool))
-    }
-
-    fn columns(&self) -> usize {
-        let counted = if self.is_gated { &self.segments[..1] } else { &self.segments };
-        counted.iter().map(|segment| segment.columns).sum()
     }
 
     fn weights<'a>(&self, inputs: &'a Inputs) -> Result<Vec<PackedWeights<'a>>, String> {

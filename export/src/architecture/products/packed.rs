@@ -9,7 +9,7 @@ use super::super::tensors::Tensors;
 use super::{Matrix, Product, Products, bias, norm_weight};
 use crate::onnx::Attribute::{Float, Int, Ints, Text};
 use crate::onnx::{GraphBuilder, Value};
-use crate::quantize::packing::{packed, packed_format};
+use crate::quantize::packing::{pack, packed_shape};
 use crate::{Result, Weights};
 
 /// Writes packed weights.
@@ -35,10 +35,10 @@ impl Packed {
         }
         let Matrix { name, n, k } = matrix;
         tensors.take(name, &[*n, *k])?;
-        let format = packed_format(tensors.source, name, self.weights)?;
-        let dims = [format.panels(*n), format.panel_bytes(*k)];
-        let value =
-            graph.constant_bytes(name, &dims, |write| packed(tensors.source, name, self.weights, write).map(drop))?;
+        let shape = packed_shape(tensors.source, name, self.weights)?;
+        let format = shape.format;
+        let dims = [format.panels(shape.n), shape.panel_bytes];
+        let value = graph.constant_bytes(name, &dims, |write| pack(tensors.source, name, shape, write))?;
         tensors.written();
         self.written.insert(name.clone(), (format, value.clone()));
         Ok((format, value))

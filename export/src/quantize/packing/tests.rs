@@ -62,6 +62,18 @@ fn codes(n: usize, k: usize) -> OneTensor {
     OneTensor { shape: vec![n, k], format: WeightFormat::Q4, row: code_row }
 }
 
+/// Packs a tensor in the shape that is chosen for it.
+fn packed(
+    tensor: &OneTensor,
+    name: &str,
+    weights: Weights,
+    write: &mut dyn FnMut(&[u8]) -> Result<()>,
+) -> Result<PackedShape> {
+    let shape = packed_shape(tensor, name, weights)?;
+    pack(tensor, name, shape, write)?;
+    Ok(shape)
+}
+
 /// The panels, read back through [`PackedWeights`], which checks their size.
 fn read_back(tensor: &OneTensor, weights: Weights) -> (WeightFormat, Vec<Vec<f32>>) {
     let mut bytes = Vec::new();
@@ -70,7 +82,7 @@ fn read_back(tensor: &OneTensor, weights: Weights) -> (WeightFormat, Vec<Vec<f32
         Ok(())
     };
     let shape = packed(tensor, NAME, weights, &mut write).unwrap();
-    assert_eq!(shape.format, packed_format(tensor, NAME, weights).unwrap());
+    assert_eq!(shape.format, target_format(tensor.format, weights));
     assert_eq!([shape.n, shape.k], *tensor.shape);
     assert_eq!(shape.panel_bytes * shape.format.panels(shape.n), bytes.len());
     let found = PackedWeights::new(shape.format, shape.n, shape.k, &bytes).unwrap();

@@ -7,7 +7,7 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::super::{Group, LANES, Panels};
+use super::super::{Group, LANES, Panels, Vectors};
 use super::Avx2;
 
 /// Sums of each row in each panel.
@@ -19,15 +19,15 @@ impl<const PANELS: usize> Panels<PANELS> for Avx2 {
 
     #[inline(always)]
     fn splat(self, number: f32) -> [__m256; PANELS] {
-        // SAFETY: `self` proves that the processor has the instructions; so in every method below.
-        [unsafe { _mm256_set1_ps(number) }; PANELS]
+        [Vectors::splat(self, number); PANELS]
     }
 
     #[inline(always)]
     fn load_f32(self, numbers: [&[u8; 4 * LANES]; PANELS]) -> [__m256; PANELS] {
-        let mut vector = self.splat(0.0);
+        let mut vector = Panels::splat(self, 0.0);
         for panel in 0..PANELS {
-            // SAFETY: `self` proves the instruction, and the array has the bytes that it reads; so in the loads below.
+            // SAFETY: `self` proves that the processor has the instruction, and the array has the bytes that it reads; so in
+            // the loads below.
             vector[panel] = unsafe { _mm256_loadu_ps(numbers[panel].as_ptr().cast()) };
         }
         vector
@@ -35,7 +35,7 @@ impl<const PANELS: usize> Panels<PANELS> for Avx2 {
 
     #[inline(always)]
     fn load_f16(self, numbers: [&[u8; 2 * LANES]; PANELS]) -> [__m256; PANELS] {
-        let mut vector = self.splat(0.0);
+        let mut vector = Panels::splat(self, 0.0);
         for panel in 0..PANELS {
             // SAFETY: as in `load_f32`.
             vector[panel] = unsafe { _mm256_cvtph_ps(_mm_loadu_si128(numbers[panel].as_ptr().cast())) };
@@ -45,7 +45,7 @@ impl<const PANELS: usize> Panels<PANELS> for Avx2 {
 
     #[inline(always)]
     fn load_u8(self, numbers: [&[u8; LANES]; PANELS]) -> [__m256; PANELS] {
-        let mut vector = self.splat(0.0);
+        let mut vector = Panels::splat(self, 0.0);
         for panel in 0..PANELS {
             // SAFETY: as in `load_f32`.
             let integers = unsafe { _mm256_cvtepu8_epi32(_mm_loadl_epi64(numbers[panel].as_ptr().cast())) };
@@ -57,12 +57,9 @@ impl<const PANELS: usize> Panels<PANELS> for Avx2 {
 
     #[inline(always)]
     fn load_i8(self, numbers: [&[u8; LANES]; PANELS]) -> [__m256; PANELS] {
-        let mut vector = self.splat(0.0);
+        let mut vector = Panels::splat(self, 0.0);
         for panel in 0..PANELS {
-            // SAFETY: as in `load_f32`.
-            let integers = unsafe { _mm256_cvtepi8_epi32(_mm_loadl_epi64(numbers[panel].as_ptr().cast())) };
-            // SAFETY: `self` proves the instruction.
-            vector[panel] = unsafe { _mm256_cvtepi32_ps(integers) };
+            vector[panel] = Vectors::load_i8(self, numbers[panel]);
         }
         vector
     }
@@ -71,8 +68,7 @@ impl<const PANELS: usize> Panels<PANELS> for Avx2 {
     fn store(self, vector: [__m256; PANELS]) -> [[f32; LANES]; PANELS] {
         let mut numbers = [[0.0; LANES]; PANELS];
         for panel in 0..PANELS {
-            // SAFETY: `self` proves the instruction, and the array has the eight places that it writes.
-            unsafe { _mm256_storeu_ps(numbers[panel].as_mut_ptr(), vector[panel]) };
+            Vectors::store(self, vector[panel], &mut numbers[panel]);
         }
         numbers
     }
@@ -81,8 +77,7 @@ impl<const PANELS: usize> Panels<PANELS> for Avx2 {
     fn multiply(self, a: [__m256; PANELS], b: [__m256; PANELS]) -> [__m256; PANELS] {
         let mut product = a;
         for panel in 0..PANELS {
-            // SAFETY: `self` proves the instruction.
-            product[panel] = unsafe { _mm256_mul_ps(a[panel], b[panel]) };
+            product[panel] = Vectors::multiply(self, a[panel], b[panel]);
         }
         product
     }
@@ -91,8 +86,7 @@ impl<const PANELS: usize> Panels<PANELS> for Avx2 {
     fn multiply_add(self, a: [__m256; PANELS], b: [__m256; PANELS], sum: [__m256; PANELS]) -> [__m256; PANELS] {
         let mut result = sum;
         for panel in 0..PANELS {
-            // SAFETY: `self` proves the instruction.
-            result[panel] = unsafe { _mm256_fmadd_ps(a[panel], b[panel], sum[panel]) };
+            result[panel] = Vectors::multiply_add(self, a[panel], b[panel], sum[panel]);
         }
         result
     }
@@ -177,7 +171,7 @@ impl<const PANELS: usize> Panels<PANELS> for Avx2 {
 
     #[inline(always)]
     fn to_floats(self, sums: [__m256i; PANELS]) -> [__m256; PANELS] {
-        let mut vector = self.splat(0.0);
+        let mut vector = Panels::splat(self, 0.0);
         for panel in 0..PANELS {
             // SAFETY: `self` proves the instruction.
             vector[panel] = unsafe { _mm256_cvtepi32_ps(sums[panel]) };

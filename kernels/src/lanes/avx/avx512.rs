@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::super::{Group, LANES, Panels};
+use super::super::{Group, LANES, Panels, Vectors, WIDE_LANES};
 use super::Avx512Vnni;
 
 impl Panels<2> for Avx512Vnni {
@@ -11,13 +11,13 @@ impl Panels<2> for Avx512Vnni {
 
     #[inline(always)]
     fn splat(self, number: f32) -> __m512 {
-        // SAFETY: `self` proves that the processor has the instructions; so in every method below.
-        unsafe { _mm512_set1_ps(number) }
+        Vectors::<WIDE_LANES>::splat(self, number)
     }
 
     #[inline(always)]
     fn load_f32(self, [first, second]: [&[u8; 4 * LANES]; 2]) -> __m512 {
-        // SAFETY: `self` proves the instructions, and the arrays have the bytes that they read; so in the loads below.
+        // SAFETY: `self` proves that the processor has the instructions, and the arrays have the bytes that they read; so in
+        // the loads below.
         unsafe { _mm512_castsi512_ps(join(first, second)) }
     }
 
@@ -45,21 +45,19 @@ impl Panels<2> for Avx512Vnni {
     #[inline(always)]
     fn store(self, vector: __m512) -> [[f32; LANES]; 2] {
         let mut numbers = [[0.0; LANES]; 2];
-        // SAFETY: `self` proves the instruction, and the array has the sixteen places that it writes.
-        unsafe { _mm512_storeu_ps(numbers.as_mut_ptr().cast(), vector) };
+        let (places, _) = numbers.as_flattened_mut().as_chunks_mut::<WIDE_LANES>();
+        Vectors::<WIDE_LANES>::store(self, vector, &mut places[0]);
         numbers
     }
 
     #[inline(always)]
     fn multiply(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: `self` proves the instruction.
-        unsafe { _mm512_mul_ps(a, b) }
+        Vectors::<WIDE_LANES>::multiply(self, a, b)
     }
 
     #[inline(always)]
     fn multiply_add(self, a: __m512, b: __m512, sum: __m512) -> __m512 {
-        // SAFETY: `self` proves the instruction.
-        unsafe { _mm512_fmadd_ps(a, b, sum) }
+        Vectors::<WIDE_LANES>::multiply_add(self, a, b, sum)
     }
 
     #[inline(always)]
