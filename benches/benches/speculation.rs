@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use veridraft_engine::drafters::Lookup;
-use veridraft_engine::{Engine, EngineConfig, Finished, Parts, Request, SamplingConfig, StopConditions};
+use veridraft_engine::{Engine, EngineConfig, Finished, Parts, Request, StopConditions};
 use veridraft_models::runtime::{LibraryChoice, Runtime};
 use veridraft_models::{CausalModel, CausalModelConfig, Message, ModelFolder, TokenId, cache};
 
@@ -111,11 +111,8 @@ fn row(
     let (mut plain, mut lookup) = (Vec::new(), Vec::new());
     for prompt in prompts {
         let request = Request {
-            prompt: prompt.clone(),
-            max_tokens: settings.tokens,
-            draft_max: 0,
-            sampling: SamplingConfig::default(),
             stop: StopConditions { eos_ids: folder.generation.eos_token_ids.clone(), ..StopConditions::default() },
+            ..Request::new(prompt.clone(), settings.tokens)
         };
         let (one, other) = measure(engine, &request, settings.draft_max)?;
         plain.push(one);

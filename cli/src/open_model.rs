@@ -68,11 +68,10 @@ impl OpenModel {
     /// A request to continue `prompt` as the arguments say.
     pub(crate) fn request(&self, prompt: Vec<TokenId>) -> Request {
         Request {
-            prompt,
-            max_tokens: self.max_tokens,
             draft_max: self.draft_max,
             sampling: self.sampling.clone(),
             stop: self.stop.clone(),
+            ..Request::new(prompt, self.max_tokens)
         }
     }
 

@@ -74,8 +74,8 @@ impl Engine {
     /// Refuses what could never run: an empty prompt, one too long for the context or the cache, unknown tokens,
     /// settings out of range. A request longer than the cache ends when the cache is full.
     pub fn add(&mut self, request: Request) -> Result<SequenceId> {
-        let sequence = self.accept(request)?;
-        Ok(self.insert(sequence))
+        let sequence = self.accept(&request)?;
+        Ok(self.insert(sequence, &request))
     }
 
     /// Queues a request whose prompt starts like the tokens of the finished sequence `previous`, as the next turn of
@@ -86,11 +86,11 @@ impl Engine {
         if !self.sequences.get(&previous).is_some_and(finished) {
             return Err(Error::NotFinished(previous));
         }
-        let mut sequence = self.accept(request)?;
+        let mut sequence = self.accept(&request)?;
         let mut old = self.take(previous).expect("it was found above");
         sequence.reuse(&mut old, self.cache().block_tokens);
         old.release_behind(0, &mut self.pool);
-        Ok(self.insert(sequence))
+        Ok(self.insert(sequence, &request))
     }
 
     /// Whether a step has anything to do.
@@ -147,11 +147,12 @@ impl Engine {
         self.parts.model.cache_spec()
     }
 
-    fn insert(&mut self, mut sequence: Sequence) -> SequenceId {
+    fn insert(&mut self, mut sequence: Sequence, request: &Request) -> SequenceId {
         let id = SequenceId(self.next_id);
         self.next_id += 1;
         sequence.id = id;
         for drafter in &mut self.parts.drafters {
+            drafter.begin(id, request);
             drafter.extend(id, &sequence.tokens);
         }
         self.sequences.insert(id, sequence);
@@ -166,7 +167,7 @@ impl Engine {
         Some(sequence)
     }
 
-    fn accept(&self, request: Request) -> Result<Sequence> {
+    fn accept(&self, request: &Request) -> Result<Sequence> {
         let limits = self.parts.model.limits();
         let found = request.prompt.len();
         if found == 0 {
@@ -187,6 +188,6 @@ impl Engine {
         if needed > blocks {
             return Err(Error::CacheTooSmall { needed, blocks });
         }
-        Sequence::new(request, limits.context_length.min(blocks * cache.block_tokens))
+        Sequence::new(request.clone(), limits.context_length.min(blocks * cache.block_tokens))
     }
 }

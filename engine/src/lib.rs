@@ -25,7 +25,7 @@ pub use engine::{Clock, Engine, EngineConfig, Parts};
 pub use error::{Error, Result};
 pub use invalid_setting::InvalidSetting;
 pub use report::{Finished, SequenceReport, SequenceStep, SourceReport, StepReport};
-pub use request::{FinishReason, Request, StopConditions};
+pub use request::{FinishReason, Request, StopConditions, Verification};
 pub use sampling::SamplingConfig;
 pub use sequence_id::SequenceId;
 pub use stop_strings::StopStrings;

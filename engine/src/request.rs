@@ -16,8 +16,38 @@ pub struct Request {
     pub draft_max: usize,
     /// How tokens are chosen.
     pub sampling: SamplingConfig,
+    /// When drafted tokens are accepted.
+    pub verification: Verification,
     /// What ends the sequence before `max_tokens`.
     pub stop: StopConditions,
+}
+
+impl Request {
+    /// A request for `max_tokens` greedy tokens behind `prompt`, without drafts, that nothing ends earlier.
+    pub fn new(prompt: Vec<TokenId>, max_tokens: usize) -> Self {
+        Self {
+            prompt,
+            max_tokens,
+            draft_max: 0,
+            sampling: SamplingConfig::default(),
+            verification: Verification::default(),
+            stop: StopConditions::default(),
+        }
+    }
+}
+
+/// When a drafted token is accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verification {
+    /// While it equals the token that plain decoding gives: same seed, same text (Daliri, Musco, Suresh 2024).
+    #[default]
+    Coupled,
+    /// With probability p/q, so that the text follows the target's distribution, but not that of plain decoding with
+    /// the same seed (Leviathan et al. 2023; Chen et al. 2023).
+    Rejection,
+    /// While the target finds it likely enough: not the target's distribution (Cai et al. 2024, Medusa).
+    Typical,
 }
 
 /// What ends a sequence early. The default never does.

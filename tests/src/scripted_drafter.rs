@@ -1,7 +1,7 @@
 //! A drafter that proposes whatever its script says: good, bad, too long, out of the vocabulary's order.
 
-use veridraft_engine::SequenceId;
 use veridraft_engine::drafters::{Draft, DraftRequest, Drafter};
+use veridraft_engine::{Result, SequenceId};
 use veridraft_models::TokenId;
 
 /// Proposes slices of a fixed list, a different one each time.
@@ -24,13 +24,13 @@ impl Drafter for ScriptedDrafter {
 
     fn extend(&mut self, _: SequenceId, _: &[TokenId]) {}
 
-    fn propose(&mut self, wanted: &[DraftRequest]) -> Vec<Draft> {
+    fn propose(&mut self, wanted: &[DraftRequest]) -> Result<Vec<Draft>> {
         let mut draft = |request: &DraftRequest| {
             self.next += 1;
-            let tokens = self.script.iter().cycle().skip(self.next).take(self.next % (request.max_tokens + 1));
-            Draft { tokens: if self.script.is_empty() { Vec::new() } else { tokens.copied().collect() } }
+            let tokens = self.script.iter().cycle().skip(self.next).take(self.next % (request.max_depth + 1));
+            if self.script.is_empty() { Draft::default() } else { Draft::chain(tokens.map(|&token| (token, 0.5))) }
         };
-        wanted.iter().map(&mut draft).collect()
+        Ok(wanted.iter().map(&mut draft).collect())
     }
 
     fn release(&mut self, _: SequenceId) {}

@@ -107,8 +107,14 @@ fn request() -> impl Strategy<Value = Request> {
         Just(StopConditions { eos_ids: vec![3], token_ids: vec![5], strings: Vec::new() }),
         Just(StopConditions { strings: vec!["ab".to_owned(), "cde".to_owned()], ..StopConditions::default() }),
     ];
-    (proptest::collection::vec(0..12_u32, 1..40), 1..40_usize, sampling(), stop)
-        .prop_map(|(prompt, max_tokens, sampling, stop)| Request { prompt, max_tokens, draft_max: 4, sampling, stop })
+    (proptest::collection::vec(0..12_u32, 1..40), 1..40_usize, sampling(), stop).prop_map(
+        |(prompt, max_tokens, sampling, stop)| Request {
+            draft_max: 4,
+            sampling,
+            stop,
+            ..Request::new(prompt, max_tokens)
+        },
+    )
 }
 
 proptest! {
@@ -156,7 +162,7 @@ proptest! {
 }
 
 fn plain(prompt: Vec<TokenId>, max_tokens: usize) -> Request {
-    Request { prompt, max_tokens, draft_max: 8, sampling: SamplingConfig::default(), stop: StopConditions::default() }
+    Request { draft_max: 8, ..Request::new(prompt, max_tokens) }
 }
 
 #[test]

@@ -79,11 +79,8 @@ fn engine(folder: &ModelFolder) -> Result<Engine> {
 
 fn request(folder: &ModelFolder, prompt: &[TokenId], max_tokens: usize) -> Request {
     Request {
-        prompt: prompt.to_vec(),
-        max_tokens,
-        draft_max: 0,
-        sampling: SamplingConfig::default(),
         stop: StopConditions { eos_ids: folder.generation.eos_token_ids.clone(), ..StopConditions::default() },
+        ..Request::new(prompt.to_vec(), max_tokens)
     }
 }
 

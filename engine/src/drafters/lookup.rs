@@ -9,7 +9,7 @@ use veridraft_models::TokenId;
 
 use super::suffix_automaton::{Occurrence, SuffixAutomaton};
 use super::{Draft, DraftRequest, Drafter};
-use crate::SequenceId;
+use crate::{Result, SequenceId};
 
 /// Settings of [`Lookup`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,13 +59,13 @@ impl Drafter for Lookup {
         tokens.iter().for_each(|&token| known.index.push(token));
     }
 
-    fn propose(&mut self, wanted: &[DraftRequest]) -> Vec<Draft> {
+    fn propose(&mut self, wanted: &[DraftRequest]) -> Result<Vec<Draft>> {
         let draft = |request: &DraftRequest| {
             let known = self.sequences.get(&request.sequence)?;
             let occurrence = known.index.longest_match().filter(|found| found.length >= self.config.min_match)?;
-            Some(continuation(&known.tokens, occurrence, request.max_tokens))
+            Some(continuation(&known.tokens, occurrence, request.max_depth.min(request.max_nodes)))
         };
-        wanted.iter().map(|request| draft(request).unwrap_or_default()).collect()
+        Ok(wanted.iter().map(|request| draft(request).unwrap_or_default()).collect())
     }
 
     fn release(&mut self, sequence: SequenceId) {
@@ -76,8 +76,13 @@ impl Drafter for Lookup {
 /// The tokens behind an earlier occurrence. Where they reach the present end they go on from the draft's own start,
 /// so that a repetition shorter than the draft is carried on.
 fn continuation(tokens: &[TokenId], occurrence: Occurrence, max_tokens: usize) -> Draft {
-    let followed = &tokens[occurrence.end..];
-    Draft { tokens: followed.iter().copied().cycle().take(max_tokens).collect() }
+    let followed = tokens[occurrence.end..].iter().copied().cycle().take(max_tokens);
+    Draft::chain(followed.zip((occurrence.length..).map(confidence)))
+}
+
+/// Rises with the tokens that agree before the guess, those of the draft included.
+fn confidence(matched: usize) -> f32 {
+    matched as f32 / (matched + 2) as f32
 }
 
 #[cfg(test)]
@@ -87,9 +92,10 @@ mod tests {
     const SEQUENCE: SequenceId = SequenceId(1);
 
     fn propose(lookup: &mut Lookup, sequence: SequenceId, max_tokens: usize) -> Vec<TokenId> {
-        let drafts = lookup.propose(&[DraftRequest { sequence, max_tokens }]);
+        let drafts = lookup.propose(&[DraftRequest::chain(sequence, max_tokens)]).unwrap();
         assert_eq!(drafts.len(), 1);
-        drafts.into_iter().next().unwrap().tokens
+        assert!(drafts[0].is_chain());
+        drafts[0].nodes.iter().map(|node| node.token).collect()
     }
 
     fn check(tokens: &[TokenId], max_tokens: usize, expected: &[TokenId]) {

@@ -1,42 +1,73 @@
 //! Where drafts come from. A draft never changes the text, only how fast it comes.
 
+mod draft;
 mod lookup;
 mod suffix_automaton;
 
+pub use draft::{Draft, DraftNode};
 pub use lookup::{Lookup, LookupConfig};
 pub use suffix_automaton::{Occurrence, SuffixAutomaton};
 
 use veridraft_models::TokenId;
 
-use crate::SequenceId;
+use crate::{Request, Result, SequenceId};
 
 /// Proposes continuations of sequences. It sees committed tokens alone, so a rejected draft needs no taking back.
+///
+/// For each sequence the calls come in the order `begin`, `extend` (first with the prompt) and `propose` as often as
+/// wanted, `release`. After `release` the same name never comes again.
 pub trait Drafter: Send {
     /// The source's name in settings and reports: `lookup`.
     fn name(&self) -> &'static str;
+
+    /// What a proposal takes, which decides how often it is asked for.
+    fn effort(&self) -> Effort {
+        Effort::Table
+    }
+
+    /// Hears of a sequence before its first tokens come.
+    fn begin(&mut self, _sequence: SequenceId, _request: &Request) {}
 
     /// Takes the next committed tokens of a sequence, the prompt first.
     fn extend(&mut self, sequence: SequenceId, tokens: &[TokenId]);
 
     /// Proposes what follows the committed tokens: one draft for each request, in its order, possibly empty.
-    fn propose(&mut self, wanted: &[DraftRequest]) -> Vec<Draft>;
+    ///
+    /// After an error the drafter is not asked again; no text depends on it.
+    fn propose(&mut self, wanted: &[DraftRequest]) -> Result<Vec<Draft>>;
 
     /// Forgets a sequence.
     fn release(&mut self, sequence: SequenceId);
 }
 
-/// What is wanted for one sequence.
+/// What a proposal takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// Microseconds: the source proposes at every step, and what it would have got right is counted also where its
+    /// draft is not verified.
+    Table,
+    /// Forward passes of a model: the source is asked where its drafts are expected to pay for them.
+    Model,
+}
+
+/// What is wanted for one sequence.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DraftRequest {
     /// Whose continuation.
     pub sequence: SequenceId,
-    /// Tokens, at most.
-    pub max_tokens: usize,
+    /// Tokens one behind the other, at most.
+    pub max_depth: usize,
+    /// Tokens in all, at most.
+    pub max_nodes: usize,
+    /// Alternatives behind one token, at most; 1 asks for a chain.
+    pub max_children: usize,
+    /// A token is not worth its row when the confidences on the way to it, its own included, multiply to less.
+    pub least_probability: f32,
 }
 
-/// Tokens proposed to follow a sequence, each behind the one before.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Draft {
-    /// The tokens; none where the drafter has nothing to propose.
-    pub tokens: Vec<TokenId>,
+impl DraftRequest {
+    /// A request for a chain of up to `max_depth` tokens, however unlikely.
+    pub fn chain(sequence: SequenceId, max_depth: usize) -> Self {
+        Self { sequence, max_depth, max_nodes: max_depth, max_children: 1, least_probability: 0.0 }
+    }
 }

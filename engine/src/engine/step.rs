@@ -35,7 +35,7 @@ impl Engine {
         if parts.is_empty() {
             return Ok(StepReport::default());
         }
-        self.draft(&mut parts);
+        self.draft(&mut parts)?;
         let batch = self.build(&mut parts);
         let before = (self.parts.clock)();
         let outcome = self.parts.model.forward(&batch);
@@ -80,27 +80,26 @@ impl Engine {
     }
 
     /// Asks the drafters in order; a later one drafts for the sequences that the earlier ones had nothing for.
-    fn draft(&mut self, parts: &mut [Part]) {
+    fn draft(&mut self, parts: &mut [Part]) -> Result<()> {
         for index in 0..self.parts.drafters.len() {
             let mut open: Vec<_> =
                 parts.iter_mut().filter(|part| part.draft_max > 0 && part.draft.is_empty()).collect();
             if open.is_empty() {
-                return;
+                break;
             }
-            let wanted: Vec<_> =
-                open.iter().map(|part| DraftRequest { sequence: part.sequence, max_tokens: part.draft_max }).collect();
+            let wanted: Vec<_> = open.iter().map(|part| DraftRequest::chain(part.sequence, part.draft_max)).collect();
             let before = (self.parts.clock)();
             let drafter = &mut self.parts.drafters[index];
             let name = drafter.name();
-            let drafts = drafter.propose(&wanted);
+            let drafts = drafter.propose(&wanted)?;
             let spent = ((self.parts.clock)() - before) / u32::try_from(wanted.len()).unwrap_or(u32::MAX);
-            for (part, mut draft) in open.iter_mut().zip(drafts) {
-                draft.tokens.truncate(part.draft_max);
-                part.source = (!draft.tokens.is_empty()).then_some(name);
-                part.draft = draft.tokens;
+            for (part, draft) in open.iter_mut().zip(drafts) {
+                part.draft = draft.nodes.iter().map(|node| node.token).take(part.draft_max).collect();
+                part.source = (!part.draft.is_empty()).then_some(name);
                 self.drafting_took(part.sequence, name, spent);
             }
         }
+        Ok(())
     }
 
     fn drafting_took(&mut self, id: SequenceId, source: &'static str, spent: Duration) {

@@ -1,0 +1,111 @@
+//! What a drafter proposes: a tree of tokens behind the committed ones.
+//!
+//! ```text
+//! committed ... t ─┬─ 0 ── 1 ── 3        nodes    0     1     2     3     4
+//!                  └─ 2 ── 4             parent   None  0     None  1     2
+//! ```
+
+use std::sync::Arc;
+
+use veridraft_models::TokenId;
+
+/// A tree of proposed tokens; a chain where each node follows the one before.
+///
+/// Parents stand before their children, and children of one parent hold different tokens, the likelier first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Draft {
+    /// The nodes; none where the drafter has nothing to propose.
+    pub nodes: Vec<DraftNode>,
+}
+
+/// One proposed token.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DraftNode {
+    /// The token.
+    pub token: TokenId,
+    /// The node it follows; `None` when it follows the last committed token.
+    pub parent: Option<usize>,
+    /// How sure the drafter is that the target puts this token behind the parent, 0 to 1. What it is worth is
+    /// measured; all that is asked of it is that surer guesses are right more often.
+    pub confidence: f32,
+    /// The distribution that the token was drawn from, `[vocabulary]`, for rejection sampling; `None` for a token that
+    /// was not drawn but chosen.
+    pub drawn_from: Option<Arc<[f32]>>,
+}
+
+impl Draft {
+    /// Tokens one behind the other, each with its confidence.
+    pub fn chain(tokens: impl IntoIterator<Item = (TokenId, f32)>) -> Self {
+        let node = |(index, (token, confidence)): (usize, (TokenId, f32))| DraftNode {
+            token,
+            parent: index.checked_sub(1),
+            confidence,
+            drawn_from: None,
+        };
+        Self { nodes: tokens.into_iter().enumerate().map(node).collect() }
+    }
+
+    /// The child of `parent` that holds `token`.
+    pub fn child(&self, parent: Option<usize>, token: TokenId) -> Option<usize> {
+        self.children(parent).find(|&index| self.nodes[index].token == token)
+    }
+
+    /// The nodes that follow `parent`, in order.
+    pub fn children(&self, parent: Option<usize>) -> impl Iterator<Item = usize> {
+        let first = parent.map_or(0, |parent| parent + 1);
+        (first..self.nodes.len()).filter(move |&index| self.nodes[index].parent == parent)
+    }
+
+    /// Whether each node follows the one before.
+    pub fn is_chain(&self) -> bool {
+        self.nodes.iter().enumerate().all(|(index, node)| node.parent == index.checked_sub(1))
+    }
+
+    /// Says what breaks the order of parents or the difference of siblings, or which token is not below `vocabulary`.
+    pub fn check(&self, vocabulary: usize) -> Result<(), String> {
+        for (index, node) in self.nodes.iter().enumerate() {
+            if node.parent.is_some_and(|parent| parent >= index) {
+                return Err(format!("node {index} follows node {:?}, expected one before it", node.parent));
+            }
+            if node.token as usize >= vocabulary {
+                return Err(format!("node {index} is token {}, expected less than {vocabulary}", node.token));
+            }
+            if self.child(node.parent, node.token) != Some(index) {
+                return Err(format!("node {index} repeats token {} of a sibling", node.token));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(nodes: &[(TokenId, Option<usize>)]) -> Draft {
+        let node = |&(token, parent)| DraftNode { token, parent, confidence: 0.5, drawn_from: None };
+        Draft { nodes: nodes.iter().map(node).collect() }
+    }
+
+    #[test]
+    fn children_are_found_by_token() {
+        let draft = tree(&[(7, None), (8, Some(0)), (9, None), (8, Some(2)), (7, Some(2))]);
+        assert_eq!(draft.children(None).collect::<Vec<_>>(), [0, 2]);
+        assert_eq!(draft.children(Some(2)).collect::<Vec<_>>(), [3, 4]);
+        assert_eq!([draft.child(Some(2), 7), draft.child(Some(0), 7), draft.child(None, 9)], [Some(4), None, Some(2)]);
+        assert!(!draft.is_chain());
+        assert!(Draft::chain([(1, 0.5), (1, 0.5)]).is_chain());
+        assert!(Draft::default().is_chain());
+    }
+
+    #[test]
+    fn a_broken_draft_is_found_out() {
+        let check = |nodes: &[(TokenId, Option<usize>)], expected: &str| {
+            assert_eq!(tree(nodes).check(10).err().as_deref().unwrap_or("fine"), expected);
+        };
+        check(&[(1, None), (2, None), (1, Some(0)), (1, Some(1))], "fine");
+        check(&[(1, None), (2, Some(1))], "node 1 follows node Some(1), expected one before it");
+        check(&[(10, None)], "node 0 is token 10, expected less than 10");
+        check(&[(1, None), (1, None)], "node 1 repeats token 1 of a sibling");
+    }
+}
