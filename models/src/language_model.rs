@@ -61,4 +61,9 @@ pub trait LanguageModel: Send {
     ///
     /// After an error the slots of the batch hold unknown values; all others are as before.
     fn forward(&mut self, batch: &Batch) -> Result<Logits>;
+
+    /// Makes slots hold the keys and values of others: `(from, to)`, one after the other, in every layer.
+    ///
+    /// Only models whose [`limits`](Self::limits) have `tree` or `share_blocks` are asked to.
+    fn copy_slots(&mut self, copies: &[(u32, u32)]) -> Result<()>;
 }

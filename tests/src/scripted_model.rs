@@ -15,6 +15,8 @@ pub struct ScriptedModel {
     pub context_length: usize,
     /// Rows in one pass, at most.
     pub max_rows: usize,
+    /// Whether it understands trees.
+    pub tree: bool,
     /// Fails passes whose number is a multiple of this; 0 never.
     pub fail_every: usize,
     cache: CacheSpec,
@@ -30,6 +32,7 @@ impl ScriptedModel {
             vocabulary: 12,
             context_length: 256,
             max_rows: 64,
+            tree: true,
             fail_every: 0,
             cache: CacheSpec { block_tokens, blocks, block_bytes: 1 },
             slots: vec![None; block_tokens * blocks],
@@ -49,13 +52,27 @@ impl ScriptedModel {
         let sequence = batch.query_starts.partition_point(|&start| start as usize <= row) - 1;
         let table = &batch.block_tables[sequence];
         let block_tokens = self.cache.block_tokens;
-        let token = |position: usize| {
-            let slot = table[position / block_tokens].0 as usize * block_tokens + position % block_tokens;
+        let token = |(position, slot): (usize, usize)| {
             let (token, written) = self.slots[slot].expect("a row attends to written slots");
             assert_eq!(written, position, "slot {slot} holds another position");
             token
         };
-        (0..=batch.positions[row] as usize).map(token).collect()
+        let in_table = |position: usize| {
+            (position, table[position / block_tokens].0 as usize * block_tokens + position % block_tokens)
+        };
+        let Some(mask) = &batch.tree_mask else {
+            return (0..=batch.positions[row] as usize).map(in_table).map(token).collect();
+        };
+        let first = batch.query_starts[sequence] as usize;
+        let visible = &mask.visible[row * mask.width..][..mask.width];
+        let ancestors: Vec<_> = (0..mask.width).filter(|&other| visible[other]).map(|other| first + other).collect();
+        assert_eq!(ancestors.last(), Some(&row), "a row sees itself last");
+        let context = batch.positions[first] as usize;
+        let new = ancestors.iter().enumerate().map(|(depth, &ancestor)| {
+            assert_eq!(batch.positions[ancestor] as usize, context + depth, "depths on the way to row {row}");
+            (context + depth, batch.slot_mapping[ancestor] as usize)
+        });
+        (0..context).map(in_table).chain(new).map(token).collect()
     }
 
     /// The logits behind the tokens `seen`, `[vocabulary]`.
@@ -77,7 +94,7 @@ impl LanguageModel for ScriptedModel {
             max_rows: self.max_rows,
             context_length: self.context_length,
             ragged: true,
-            tree: false,
+            tree: self.tree,
             share_blocks: true,
             row_exact: true,
         }
@@ -100,6 +117,13 @@ impl LanguageModel for ScriptedModel {
         let rows = batch.logit_rows.iter();
         let values = rows.flat_map(|&row| self.scores(&self.seen(batch, row as usize))).collect();
         Ok(Logits { vocabulary: self.vocabulary, values })
+    }
+
+    fn copy_slots(&mut self, copies: &[(u32, u32)]) -> Result<()> {
+        for &(from, to) in copies {
+            self.slots[to as usize] = self.slots[from as usize];
+        }
+        Ok(())
     }
 }
 

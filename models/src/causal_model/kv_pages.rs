@@ -61,6 +61,18 @@ impl KvPages {
         self.blocks.get().copied().unwrap_or(0)
     }
 
+    /// Copies key and value of slots in every layer, `(from, to)` one after the other.
+    pub(crate) fn copy_slots(&self, copies: &[(u32, u32)]) -> Result<(), String> {
+        let slots = self.blocks() * BLOCK_TOKENS;
+        let copies: Vec<_> = copies.iter().map(|&(from, to)| (from as usize, to as usize)).collect();
+        if let Some((from, to)) = copies.iter().find(|(from, to)| *from.max(to) >= slots) {
+            return Err(format!("a copy of slot {from} to {to}, expected less than {slots}"));
+        }
+        let layers = self.layers.get().into_iter().flatten();
+        layers.for_each(|layer| lock(layer).copy_slots(&copies));
+        Ok(())
+    }
+
     /// One layer's pages; `None` before the pool is allocated.
     pub(crate) fn layer(&self, layer: usize) -> Option<MutexGuard<'_, LayerPages>> {
         self.layers.get()?.get(layer).map(lock)

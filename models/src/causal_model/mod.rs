@@ -107,6 +107,10 @@ impl CausalModel {
 }
 
 impl LanguageModel for CausalModel {
+    fn copy_slots(&mut self, copies: &[(u32, u32)]) -> Result<()> {
+        self.pages.copy_slots(copies).map_err(Error::Batch)
+    }
+
     fn cache_spec(&self) -> CacheSpec {
         self.cache
     }

@@ -66,6 +66,11 @@ impl LayerPages {
         with_pool!(&self.0, pool => pool.value(slot, kv_head))
     }
 
+    /// Copies key and value of slots, bit for bit: `(from, to)` one after the other. Panics at a slot outside the pool.
+    pub fn copy_slots(&mut self, copies: &[(usize, usize)]) {
+        with_pool!(&mut self.0, pool => copies.iter().for_each(|&(from, to)| pool.copy(from, to)));
+    }
+
     /// Panics unless the pages were made for `config` and have at least `blocks` blocks.
     pub(super) fn assert_fit(&self, config: &AttentionConfig, blocks: usize) {
         with_pool!(&self.0, pool => pool.assert_fit(config, blocks));

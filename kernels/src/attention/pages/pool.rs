@@ -69,6 +69,24 @@ impl<E: Element> Pool<E> {
         row.zip(value).for_each(|(place, number)| *place = E::encode(*number, value_scale));
     }
 
+    /// Makes slot `to` hold what slot `from` holds, bit for bit.
+    pub(crate) fn copy(&mut self, from: usize, to: usize) {
+        let (head_dim, block_tokens) = (self.head_dim, self.block_tokens);
+        for kv_head in 0..self.kv_heads {
+            let (source, target) = (self.token(from, kv_head), self.token(to, kv_head));
+            if E::IS_SCALED {
+                self.key_scales[target] = self.key_scales[source];
+                self.value_scales[target] = self.value_scales[source];
+            }
+            self.values.copy_within(source * head_dim..(source + 1) * head_dim, target * head_dim);
+            let column = |token, slot| (token - slot % block_tokens) * head_dim + slot % block_tokens;
+            let (source, target) = (column(source, from), column(target, to));
+            for row in 0..head_dim {
+                self.keys[target + row * block_tokens] = self.keys[source + row * block_tokens];
+            }
+        }
+    }
+
     /// Keys of a block and head, `[head_dim, block_tokens]`.
     #[inline(always)]
     pub(crate) fn key_block(&self, block: usize, kv_head: usize) -> &[E::Code] {

@@ -65,6 +65,44 @@ fn rows_that_8_bits_cannot_hold_are_zero_or_nan() {
 }
 
 #[test]
+fn a_copied_slot_holds_the_same_bits_and_others_are_as_before() {
+    for kv_type in KvType::ALL {
+        let config = AttentionConfig {
+            heads: 2,
+            kv_heads: 2,
+            head_dim: HEAD_DIM,
+            scale: 1.0,
+            rotary_dim: 0,
+            window: None,
+            block_tokens: 8,
+        };
+        let mut pages = LayerPages::new(&config, kv_type, 2);
+        let slots: Vec<i32> = (0..16).collect();
+        let data: Vec<f32> = (0..16 * 2 * HEAD_DIM).map(|number| (number as f32).sin()).collect();
+        let rows = PagedRows {
+            positions: &slots,
+            slot_mapping: &slots,
+            block_tables: &[0, 1],
+            blocks_per_table: 2,
+            query_starts: &[0, 16],
+            tree: None,
+        };
+        let rows = rows.check(&config, 2, None).expect("well-formed rows");
+        let columns = Columns { data: &data, stride: 2 * HEAD_DIM, offset: 0 };
+        append(&config, &mut pages, &rows, columns, columns, None);
+        let read = |pages: &LayerPages| -> Vec<_> {
+            (0..16).map(|slot| [0, 1].map(|head| (pages.key(slot, head), pages.value(slot, head)))).collect()
+        };
+        let mut expected = read(&pages);
+        pages.copy_slots(&[(3, 9), (9, 1), (4, 4)]);
+        for (from, to) in [(3, 9), (9, 1)] {
+            expected[to] = expected[from].clone();
+        }
+        assert_eq!(read(&pages), expected, "{kv_type}");
+    }
+}
+
+#[test]
 fn types_have_names() {
     for kv_type in KvType::ALL {
         assert_eq!(kv_type.to_string().parse(), Ok(kv_type));
