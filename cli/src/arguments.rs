@@ -113,8 +113,11 @@ pub(crate) struct DraftArguments {
     /// Who drafts: none, lookup
     #[arg(long, value_name = "SPEC", default_value = "lookup")]
     pub(crate) draft: DraftSpec,
-    /// Drafted tokens verified in one step, at most
-    #[arg(long, value_name = "N", default_value = "8", value_parser = parse_count)]
+    /// Drafted tokens one behind the other, at least, where there is a guess; costs and success decide up to --draft-max
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub(crate) draft_min: usize,
+    /// Drafted tokens one behind the other, at most; the same as --draft-min fixes the length
+    #[arg(long, value_name = "N", default_value = "24", value_parser = parse_count)]
     pub(crate) draft_max: NonZeroUsize,
 }
 

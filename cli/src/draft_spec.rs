@@ -19,6 +19,11 @@ pub(crate) enum DraftSource {
 }
 
 impl DraftSpec {
+    /// Whether nobody drafts.
+    pub(crate) fn is_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Fresh drafters for one engine.
     pub(crate) fn drafters(&self) -> Vec<Box<dyn Drafter>> {
         let drafter = |source: &DraftSource| -> Box<dyn Drafter> {

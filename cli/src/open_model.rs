@@ -8,7 +8,8 @@ use veridraft_engine::{Engine, EngineConfig, Parts, Request, SamplingConfig, Sto
 use veridraft_models::runtime::{LibraryChoice, Runtime};
 use veridraft_models::{CausalModel, CausalModelConfig, LanguageModel, ModelFolder, Simd, TokenId};
 
-use crate::arguments::{GenerationArguments, ModelArguments, SamplingArguments};
+use crate::arguments::{DraftArguments, GenerationArguments, ModelArguments, SamplingArguments};
+use crate::costs::CostFile;
 use crate::model_store;
 use crate::usage::UsageError;
 
@@ -22,6 +23,7 @@ pub(crate) struct OpenModel {
     stop: StopConditions,
     sampling: SamplingConfig,
     max_tokens: usize,
+    draft_min: usize,
     draft_max: usize,
 }
 
@@ -30,6 +32,7 @@ impl OpenModel {
     pub(crate) fn open(arguments: &GenerationArguments) -> Result<Self> {
         let sampling = &arguments.sampling;
         check_sampling(sampling)?;
+        check_levels(&arguments.draft)?;
         let model = &arguments.model;
         let session = session(model)?;
         let resolved = model_store::resolve(model.model.as_deref(), model.weights)?;
@@ -39,24 +42,34 @@ impl OpenModel {
         let runtime = Runtime::load(&LibraryChoice::from(model.ort_lib.clone()))?;
         let target = CausalModel::open(&runtime, &folder.onnx_path, session).map_err(name_the_flag)?;
         let weights = target.metadata().weights.clone();
-        if !target.limits().row_exact {
+        if !target.limits().row_exact && !arguments.draft.draft.is_none() {
             eprintln!("note: the products of `{}` are not row-exact; drafts may change its text", resolved.name);
         }
         let (found, expected) = (folder.tokenizer.vocabulary(), target.vocabulary());
         if found > expected {
             bail!("`{}`: the tokenizer has {found} tokens, but the model {expected}", resolved.path.display());
         }
+        let drafters = arguments.draft.draft.drafters();
+        let drafts = !drafters.is_empty();
+        let cost_file = CostFile::of(&folder.onnx_path, &target, session, &runtime.version().to_string())?;
+        let costs = cost_file.read();
         let parts = Parts {
             model: Box::new(target),
             decoder: Arc::new(folder.tokenizer.clone()),
-            drafters: arguments.draft.draft.drafters(),
+            costs: costs.clone().unwrap_or_default(),
+            drafters,
             clock: Box::new(clock()),
         };
+        let mut engine = Engine::new(parts, EngineConfig::default());
+        if drafts && costs.is_none() {
+            cost_file.measure(&mut engine)?;
+        }
         Ok(Self {
             name: resolved.name,
             weights,
             simd: session.simd,
-            engine: Engine::new(parts, EngineConfig::default()),
+            engine,
+            draft_min: arguments.draft.draft_min,
             stop: stop_conditions(sampling, &folder),
             sampling: config,
             max_tokens: arguments.max_tokens.get(),
@@ -68,6 +81,7 @@ impl OpenModel {
     /// A request to continue `prompt` as the arguments say.
     pub(crate) fn request(&self, prompt: Vec<TokenId>) -> Request {
         Request {
+            draft_min: self.draft_min,
             draft_max: self.draft_max,
             sampling: self.sampling.clone(),
             stop: self.stop.clone(),
@@ -113,6 +127,14 @@ pub(crate) fn name_the_flag(error: veridraft_models::Error) -> anyhow::Error {
 fn clock() -> impl FnMut() -> Duration + Send {
     let start = Instant::now();
     move || start.elapsed()
+}
+
+fn check_levels(arguments: &DraftArguments) -> Result<()> {
+    let (least, most) = (arguments.draft_min, arguments.draft_max.get());
+    if least > most {
+        return Err(UsageError::new(format!("`--draft-min` is {least}, expected at most `--draft-max`, {most}")).into());
+    }
+    Ok(())
 }
 
 /// Refuses values out of range before anything is opened.

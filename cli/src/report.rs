@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use veridraft_engine::{FinishReason, Finished, SequenceReport, StepReport};
+use veridraft_engine::{FinishReason, Finished, Outcome, SequenceReport, StepReport};
 use veridraft_models::TokenId;
 
 /// The object of `--json`.
@@ -44,7 +44,9 @@ struct Speculation {
 struct Source {
     proposed: usize,
     accepted: usize,
+    mean_acceptance_length: f64,
     ms: f64,
+    gain_ms: f64,
 }
 
 /// What the model was and what it was given, for a report.
@@ -83,7 +85,9 @@ impl Speculation {
         let source = |source: &veridraft_engine::SourceReport| Source {
             proposed: source.proposed,
             accepted: source.accepted,
+            mean_acceptance_length: source.mean_acceptance_length(),
             ms: milliseconds(source.duration),
+            gain_ms: (source.gain * 1e6).round() / 1e3,
         };
         Self {
             mean_acceptance_length: report.mean_acceptance_length(),
@@ -133,12 +137,26 @@ pub(crate) struct Trace {
 struct TraceLine {
     step: usize,
     rows: usize,
-    source: Option<&'static str>,
+    sources: BTreeMap<&'static str, TraceSource>,
     proposed: usize,
     accepted: usize,
+    depth: usize,
     tokens: Vec<TokenId>,
+    drafting_ms: f64,
     forward_ms: f64,
     time_ms: f64,
+}
+
+#[derive(Serialize)]
+struct TraceSource {
+    proposed: usize,
+    accepted: usize,
+}
+
+impl From<&Outcome> for TraceSource {
+    fn from(outcome: &Outcome) -> Self {
+        Self { proposed: outcome.proposed, accepted: outcome.accepted }
+    }
 }
 
 impl Trace {
@@ -154,10 +172,12 @@ impl Trace {
             let line = TraceLine {
                 step: self.steps,
                 rows: sequence.rows + sequence.proposed,
-                source: sequence.source,
+                sources: sequence.sources.iter().map(|(name, outcome)| (*name, outcome.into())).collect(),
                 proposed: sequence.proposed,
                 accepted: sequence.accepted,
+                depth: sequence.depth,
                 tokens: sequence.tokens.clone(),
+                drafting_ms: milliseconds(report.drafting),
                 forward_ms: milliseconds(report.forward),
                 time_ms: milliseconds(report.duration),
             };

@@ -1,22 +1,30 @@
 //! The engine: requests in, steps, tokens out.
 //!
-//! A step is planned, drafted, run, verified, then committed. Only the commit changes a sequence, so a failed forward
-//! leaves no half state. Blocks for drafts are taken within a step and go back within it; blocks for a request's own
-//! tokens are promised at admission, so that no running sequence ever waits for memory.
+//! A step is planned, drafted, run, verified, then committed. Only the commit changes a sequence's tokens, so a failed
+//! forward leaves no half state. Blocks are taken as tokens come; when none is left, a cached prefix that nobody uses
+//! gives way, then the sequence that came last, which waits and computes its tokens again. Every request fits the pool
+//! alone, so the first sequence always goes on.
 
 mod admission;
 mod batch;
+mod calibrate;
+mod commit;
+mod draft;
+mod memory;
 mod step;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use veridraft_models::{CacheSpec, LanguageModel};
+use veridraft_models::{BlockId, CacheSpec, LanguageModel};
 
+use self::draft::Source;
 use crate::block_pool::BlockPool;
+use crate::choice::CostModel;
 use crate::detokenizer::Decode;
 use crate::drafters::Drafter;
+use crate::prefix_cache::PrefixCache;
 use crate::report::Finished;
 use crate::sequence::{Sequence, State};
 use crate::{Error, Request, Result, SequenceId};
@@ -26,11 +34,13 @@ use crate::{Error, Request, Result, SequenceId};
 pub struct EngineConfig {
     /// Rows in one forward pass, at most; longer prompts are computed in chunks. The model's own limit holds as well.
     pub chunk_rows: usize,
+    /// Sequences that run at once, at most; others wait.
+    pub max_sequences: usize,
 }
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self { chunk_rows: 512 }
+        Self { chunk_rows: 512, max_sequences: 256 }
     }
 }
 
@@ -43,53 +53,58 @@ pub struct Parts {
     pub model: Box<dyn LanguageModel>,
     /// Turns its tokens into text.
     pub decoder: Arc<dyn Decode + Send + Sync>,
-    /// Asked in this order; the first that proposes anything is verified. None is plain decoding.
+    /// Who drafts; none is plain decoding. Of equal guesses the earlier drafter's counts.
     pub drafters: Vec<Box<dyn Drafter>>,
-    /// For the times in reports.
+    /// What passes cost, as far as is known; they correct it.
+    pub costs: CostModel,
+    /// For the times in reports, and for the costs.
     pub clock: Clock,
 }
 
 /// Produces tokens for any number of sequences over one model.
 ///
 /// ```text
+///            ┌────── preempted ──────┐
+///            v                       │
 /// add ─> waiting ─> running ─ step ─ step ─> finished ─> remove
 /// ```
 pub struct Engine {
     parts: Parts,
     config: EngineConfig,
     pool: BlockPool,
+    prefixes: PrefixCache,
     sequences: BTreeMap<SequenceId, Sequence>,
     next_id: u64,
+    /// What is known of each drafter, in their order.
+    sources: Vec<Source>,
+    /// Probability that pays for a row, as the last step had it.
+    price: f64,
 }
 
 impl Engine {
     /// An engine with an empty cache.
     pub fn new(parts: Parts, config: EngineConfig) -> Self {
-        let pool = BlockPool::new(parts.model.cache_spec().blocks);
-        Self { parts, config, pool, sequences: BTreeMap::new(), next_id: 0 }
+        let cache = parts.model.cache_spec();
+        let sources = parts.drafters.iter().map(|_| Source::default()).collect();
+        Self {
+            parts,
+            config,
+            pool: BlockPool::new(cache.blocks),
+            prefixes: PrefixCache::new(cache.block_tokens),
+            sequences: BTreeMap::new(),
+            next_id: 0,
+            sources,
+            price: 0.0,
+        }
     }
 
-    /// Queues a request; it runs as soon as the cache has room for all of it.
+    /// Queues a request; it runs as soon as the cache has room for its prompt. What of it the cache has already, from
+    /// this or other requests, is not computed again.
     ///
-    /// Refuses what could never run: an empty prompt, one too long for the context or the cache, unknown tokens,
-    /// settings out of range. A request longer than the cache ends when the cache is full.
+    /// Refuses what could never run to its end: an empty prompt, one too long for the context, more tokens than the
+    /// cache holds, unknown tokens, settings out of range.
     pub fn add(&mut self, request: Request) -> Result<SequenceId> {
         let sequence = self.accept(&request)?;
-        Ok(self.insert(sequence, &request))
-    }
-
-    /// Queues a request whose prompt starts like the tokens of the finished sequence `previous`, as the next turn of
-    /// a chat does. What they have in common is not computed again; `previous` is removed, unless the request is
-    /// refused.
-    pub fn add_after(&mut self, previous: SequenceId, request: Request) -> Result<SequenceId> {
-        let finished = |sequence: &Sequence| matches!(sequence.state, State::Finished(_));
-        if !self.sequences.get(&previous).is_some_and(finished) {
-            return Err(Error::NotFinished(previous));
-        }
-        let mut sequence = self.accept(&request)?;
-        let mut old = self.take(previous).expect("it was found above");
-        sequence.reuse(&mut old, self.cache().block_tokens);
-        old.release_behind(0, &mut self.pool);
         Ok(self.insert(sequence, &request))
     }
 
@@ -101,15 +116,21 @@ impl Engine {
     /// Ends a sequence and returns the text that was held back; a sequence that has ended gives none.
     pub fn cancel(&mut self, id: SequenceId) -> String {
         match self.sequences.get_mut(&id) {
-            Some(sequence) if !matches!(sequence.state, State::Finished(_)) => sequence.cancel(&*self.parts.decoder),
+            Some(sequence) if !matches!(sequence.state, State::Finished(_)) => {
+                sequence.release(&mut self.pool, &mut self.prefixes);
+                sequence.cancel(&*self.parts.decoder)
+            }
             _ => String::new(),
         }
     }
 
-    /// Takes a sequence out and frees its blocks; `None` when there is none of that name.
+    /// Takes a sequence out; `None` when there is none of that name.
     pub fn remove(&mut self, id: SequenceId) -> Option<Finished> {
-        let mut sequence = self.take(id)?;
-        sequence.release_behind(0, &mut self.pool);
+        let mut sequence = self.sequences.remove(&id)?;
+        for drafter in &mut self.parts.drafters {
+            drafter.release(id);
+        }
+        sequence.release(&mut self.pool, &mut self.prefixes);
         Some(sequence.to_finished())
     }
 
@@ -118,29 +139,45 @@ impl Engine {
         self.sequences.get(&id).map(Sequence::to_finished)
     }
 
-    /// Blocks that no sequence holds.
+    /// Blocks that no sequence holds: free ones, and those of cached prefixes that would give way.
     pub fn free_blocks(&self) -> usize {
-        self.pool.free_blocks()
+        self.pool.free_blocks() + self.prefixes.evictable(&self.pool)
     }
 
-    /// Checks that every block is either free or held by exactly one sequence, and that tables fit their tokens.
+    /// Forgets cached prefixes that no sequence uses.
+    pub fn clear_prefixes(&mut self) {
+        self.prefixes.clear(&mut self.pool);
+    }
+
+    /// What passes cost, as known by now.
+    pub fn costs(&self) -> &CostModel {
+        &self.parts.costs
+    }
+
+    /// Checks that every block is free or held by just those that know of it, and that tables fit their tokens.
     pub fn check(&self) -> Result<(), String> {
         self.pool.check()?;
         let block_tokens = self.cache().block_tokens;
-        let mut held = 0;
+        let mut holders: HashMap<BlockId, u32> = HashMap::new();
+        self.prefixes.blocks().for_each(|block| *holders.entry(block).or_default() += 1);
         for sequence in self.sequences.values() {
             let expected = sequence.computed.div_ceil(block_tokens);
             let found = sequence.block_table.len();
             if found != expected {
                 return Err(format!("{:?} holds {found} blocks for {} tokens", sequence.id, sequence.computed));
             }
-            held += found;
+            if !sequence.is_running() && found > 0 {
+                return Err(format!("{:?} holds {found} blocks, but does not run", sequence.id));
+            }
+            sequence.block_table.iter().for_each(|block| *holders.entry(*block).or_default() += 1);
         }
-        let free = self.pool.free_blocks();
-        if held + free == self.pool.blocks() {
-            return Ok(());
+        for block in (0..self.pool.blocks() as u32).map(BlockId) {
+            let (found, expected) = (self.pool.references(block), holders.get(&block).copied().unwrap_or(0));
+            if found != expected {
+                return Err(format!("block {} has {found} holders, expected {expected}", block.0));
+            }
         }
-        Err(format!("{held} blocks held and {free} free of {}", self.pool.blocks()))
+        Ok(())
     }
 
     fn cache(&self) -> CacheSpec {
@@ -159,14 +196,6 @@ impl Engine {
         id
     }
 
-    fn take(&mut self, id: SequenceId) -> Option<Sequence> {
-        let sequence = self.sequences.remove(&id)?;
-        for drafter in &mut self.parts.drafters {
-            drafter.release(id);
-        }
-        Some(sequence)
-    }
-
     fn accept(&self, request: &Request) -> Result<Sequence> {
         let limits = self.parts.model.limits();
         let found = request.prompt.len();
@@ -183,11 +212,12 @@ impl Engine {
         if request.max_tokens == 0 {
             return Err(Error::NothingWanted);
         }
+        let sequence = Sequence::new(request.clone(), limits.context_length, self.parts.drafters.len())?;
         let (cache, blocks) = (self.cache(), self.pool.blocks());
-        let needed = (found + 1).div_ceil(cache.block_tokens);
+        let needed = sequence.token_limit.div_ceil(cache.block_tokens);
         if needed > blocks {
-            return Err(Error::CacheTooSmall { needed, blocks });
+            return Err(Error::CacheTooSmall { tokens: sequence.token_limit, needed, blocks });
         }
-        Sequence::new(request.clone(), limits.context_length.min(blocks * cache.block_tokens))
+        Ok(sequence)
     }
 }

@@ -16,9 +16,6 @@ pub enum Error {
     /// A request for no tokens.
     #[error("the request is for 0 new tokens, expected at least 1")]
     NothingWanted,
-    /// The sequence to go on from is still at work, or not there.
-    #[error("sequence {} has not finished, expected a finished one to go on from", .0.0)]
-    NotFinished(crate::SequenceId),
     /// The prompt leaves no room for a new token.
     #[error("the prompt has {found} tokens, but the model's context holds {context_length}, one of them new")]
     PromptTooLong {
@@ -27,10 +24,15 @@ pub enum Error {
         /// Tokens of the context.
         context_length: usize,
     },
-    /// The cache can never hold the prompt and a new token, however idle the engine is.
-    #[error("the prompt and a new token need {needed} blocks of the KV cache, but it has {blocks}; allow more memory")]
+    /// The cache can never hold all tokens of the sequence, however idle the engine is.
+    #[error(
+        "prompt and new tokens, {tokens} together, need {needed} blocks of the KV cache, but it has {blocks}; \
+         allow more memory or ask for fewer tokens"
+    )]
     CacheTooSmall {
-        /// Blocks for the prompt and one new token.
+        /// Tokens of the prompt and new ones.
+        tokens: usize,
+        /// Blocks for them.
         needed: usize,
         /// Blocks of the pool.
         blocks: usize,

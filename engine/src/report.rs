@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use veridraft_models::TokenId;
 
+use crate::sampling::TokenLogprobs;
 use crate::{FinishReason, SequenceId};
 
 /// One step of the engine.
@@ -14,10 +15,14 @@ pub struct StepReport {
     pub duration: Duration,
     /// The forward pass alone.
     pub forward: Duration,
+    /// Drafting alone.
+    pub drafting: Duration,
     /// Rows in the forward pass.
     pub rows: usize,
     /// Each sequence that took part.
     pub sequences: Vec<SequenceStep>,
+    /// What went wrong without changing any text: a drafter that failed and is not asked again.
+    pub failures: Vec<String>,
 }
 
 /// One sequence's share of a step.
@@ -27,18 +32,33 @@ pub struct SequenceStep {
     pub sequence: SequenceId,
     /// Rows of its own tokens, drafts apart.
     pub rows: usize,
-    /// Who drafted; `None` when nothing was proposed.
-    pub source: Option<&'static str>,
+    /// Who drafted, and how well; nobody when nothing was verified.
+    pub sources: BTreeMap<&'static str, Outcome>,
     /// Drafted tokens verified.
     pub proposed: usize,
     /// Drafted tokens that stand in the output.
     pub accepted: usize,
+    /// Levels of the draft: drafted tokens one behind the other.
+    pub depth: usize,
     /// New tokens; none while the prompt is not computed to its end.
     pub tokens: Vec<TokenId>,
     /// New text that is certain: no half character, no possible start of a stop string.
     pub text: String,
+    /// One a new token, where the request wants them.
+    pub logprobs: Vec<TokenLogprobs>,
+    /// Those of prompt tokens computed in this step, in order from the prompt's second token on.
+    pub prompt_logprobs: Vec<TokenLogprobs>,
     /// Why the sequence ended in this step, if it did.
     pub finish: Option<FinishReason>,
+}
+
+/// What became of one drafter's tokens in a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Tokens verified.
+    pub proposed: usize,
+    /// Tokens of them that stand in the output.
+    pub accepted: usize,
 }
 
 /// A sequence that left the engine.
@@ -65,6 +85,10 @@ pub struct SequenceReport {
     pub forwards: usize,
     /// Tokens produced by them.
     pub emitted: usize,
+    /// Tokens of the prompt whose keys and values were found in the cache.
+    pub cached: usize,
+    /// Times it gave its blocks up for others.
+    pub preemptions: usize,
     /// Drafting, by drafter.
     pub sources: BTreeMap<&'static str, SourceReport>,
 }
@@ -76,8 +100,22 @@ pub struct SourceReport {
     pub proposed: usize,
     /// Tokens of them that stand in the output.
     pub accepted: usize,
-    /// Time spent proposing.
+    /// Passes that verified some of them.
+    pub passes: usize,
+    /// Tokens that those passes produced.
+    pub emitted: usize,
+    /// Time spent proposing, also what was not verified.
     pub duration: Duration,
+    /// Seconds saved by its accepted tokens, less those that its rows and its proposals took, by the cost model;
+    /// negative where it cost more than it brought.
+    pub gain: f64,
+}
+
+impl SourceReport {
+    /// Tokens produced a pass that verified some of its tokens; 0 when there was none.
+    pub fn mean_acceptance_length(&self) -> f64 {
+        ratio(self.emitted, self.passes)
+    }
 }
 
 impl SequenceReport {
@@ -91,10 +129,12 @@ impl SequenceReport {
         }
         self.forwards += usize::from(!step.tokens.is_empty());
         self.emitted += step.tokens.len();
-        if let Some(source) = step.source {
-            let source = self.sources.entry(source).or_default();
-            source.proposed += step.proposed;
-            source.accepted += step.accepted;
+        for (name, outcome) in &step.sources {
+            let source = self.sources.entry(name).or_default();
+            source.proposed += outcome.proposed;
+            source.accepted += outcome.accepted;
+            source.passes += 1;
+            source.emitted += step.tokens.len();
         }
     }
 

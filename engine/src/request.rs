@@ -12,7 +12,10 @@ pub struct Request {
     pub prompt: Vec<TokenId>,
     /// New tokens, at most.
     pub max_tokens: usize,
-    /// Drafted tokens verified in one step, at most; 0 is plain decoding. Changes the speed, never the text.
+    /// Drafted tokens one behind the other, at least, where a drafter has as many. Equal to `draft_max` it fixes the
+    /// length; else costs and acceptance decide. Changes the speed, never the text.
+    pub draft_min: usize,
+    /// Drafted tokens one behind the other, at most; 0 is plain decoding.
     pub draft_max: usize,
     /// How tokens are chosen.
     pub sampling: SamplingConfig,
@@ -20,6 +23,18 @@ pub struct Request {
     pub verification: Verification,
     /// What ends the sequence before `max_tokens`.
     pub stop: StopConditions,
+    /// Log-probabilities that are wanted.
+    pub logprobs: Logprobs,
+}
+
+/// Which log-probabilities a request wants: of the model's own distribution, whatever the sampling.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Logprobs {
+    /// For each new token its own and those of so many likeliest; `None` for none.
+    pub output: Option<usize>,
+    /// The same for each token of the prompt but the first. The whole prompt is computed for it: cached tokens have
+    /// no logits.
+    pub prompt: Option<usize>,
 }
 
 impl Request {
@@ -28,10 +43,12 @@ impl Request {
         Self {
             prompt,
             max_tokens,
+            draft_min: 0,
             draft_max: 0,
             sampling: SamplingConfig::default(),
             verification: Verification::default(),
             stop: StopConditions::default(),
+            logprobs: Logprobs::default(),
         }
     }
 }

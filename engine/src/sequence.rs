@@ -3,16 +3,20 @@
 //! The progress rule: `computed <= tokens.len()`, and a step computes some of the rest. Prefill, chunked prefill,
 //! decoding and verification differ only in how many tokens are not yet computed and whether a draft stands behind
 //! them. Invariant between steps: the block table is just long enough for `computed` tokens, and a sequence that is
-//! not finished has at least one token left to compute.
+//! not finished has at least one token left to compute. One that waits or has finished holds no blocks.
+
+use std::ops::RangeInclusive;
 
 use veridraft_models::{BlockId, TokenId};
 
 use crate::block_pool::BlockPool;
+use crate::choice::Adjustment;
 use crate::detokenizer::{Decode, Detokenizer};
+use crate::prefix_cache::{Cached, PrefixCache};
 use crate::report::{Finished, SequenceReport};
 use crate::sampling::{History, Sampler};
 use crate::stop_strings::StopStrings;
-use crate::{FinishReason, Request, Result, SequenceId, StopConditions};
+use crate::{FinishReason, Logprobs, Request, Result, SequenceId, StopConditions, Verification};
 
 /// A sequence's whole state in the engine.
 pub(crate) struct Sequence {
@@ -25,8 +29,16 @@ pub(crate) struct Sequence {
     pub(crate) block_table: Vec<BlockId>,
     /// Tokens, prompt included, at which the sequence ends with [`FinishReason::Length`] or `ContextFull`.
     pub(crate) token_limit: usize,
-    /// Drafted tokens verified in one step, at most.
-    pub(crate) draft_max: usize,
+    /// How far its blocks are in the prefix cache.
+    pub(crate) cached: Cached,
+    /// Levels of a draft, at least and at most.
+    pub(crate) draft_levels: RangeInclusive<usize>,
+    /// How each drafter does on it, relative to other sequences; in the drafters' order.
+    pub(crate) adjustments: Vec<Adjustment>,
+    pub(crate) verification: Verification,
+    pub(crate) logprobs: Logprobs,
+    /// Tokens of the prompt whose log-probabilities were given, the first counted in.
+    pub(crate) scored: usize,
     /// What ends it at `token_limit`.
     pub(crate) limit_reason: FinishReason,
     pub(crate) state: State,
@@ -40,11 +52,11 @@ pub(crate) struct Sequence {
 /// Where a sequence is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Added; its blocks are not promised yet.
+    /// Added, or preempted: it starts when there are blocks for its tokens.
     Waiting,
     /// Takes part in steps.
     Running,
-    /// Takes no more part; keeps its blocks for a next turn until they are needed elsewhere.
+    /// Takes no more part.
     Finished(FinishReason),
 }
 
@@ -56,7 +68,7 @@ struct TextOutput {
 
 impl Sequence {
     /// A sequence over the request's tokens, nothing of it computed; the engine names it when it takes it in.
-    pub(crate) fn new(request: Request, context_length: usize) -> Result<Self> {
+    pub(crate) fn new(request: Request, context_length: usize, drafters: usize) -> Result<Self> {
         let prompt_length = request.prompt.len();
         let wanted = prompt_length.saturating_add(request.max_tokens);
         let (token_limit, limit_reason) = if wanted <= context_length {
@@ -72,7 +84,12 @@ impl Sequence {
             computed: 0,
             block_table: Vec::new(),
             token_limit,
-            draft_max: request.draft_max,
+            cached: Cached::default(),
+            draft_levels: request.draft_min.min(request.draft_max)..=request.draft_max,
+            adjustments: vec![Adjustment::default(); drafters],
+            verification: request.verification,
+            logprobs: request.logprobs,
+            scored: 1,
             limit_reason,
             state: State::Waiting,
             report: SequenceReport::default(),
@@ -87,17 +104,24 @@ impl Sequence {
         })
     }
 
-    /// Takes over the blocks of `old` that hold the tokens both begin with; at least one token stays to be computed.
-    pub(crate) fn reuse(&mut self, old: &mut Self, block_tokens: usize) {
-        let same = self.tokens.iter().zip(&old.tokens[..old.computed]).take_while(|(new, old)| new == old).count();
-        self.computed = same.min(self.tokens.len() - 1);
-        let rest = old.block_table.split_off(self.computed.div_ceil(block_tokens));
-        self.block_table = std::mem::replace(&mut old.block_table, rest);
-    }
-
     /// Gives back the blocks behind the first `blocks`.
     pub(crate) fn release_behind(&mut self, blocks: usize, pool: &mut BlockPool) {
         self.block_table.drain(blocks..).for_each(|block| pool.release(block));
+    }
+
+    /// Gives up everything that is computed.
+    pub(crate) fn release(&mut self, pool: &mut BlockPool, prefixes: &mut PrefixCache) {
+        prefixes.touch(&self.tokens, self.cached);
+        self.release_behind(0, pool);
+        self.computed = 0;
+        self.cached = Cached::default();
+    }
+
+    /// Tokens, from the first on, that may come from the cache: one is left to be computed, and all where their logits
+    /// are wanted.
+    pub(crate) fn shareable(&self) -> &[TokenId] {
+        let wants_logits = self.logprobs.prompt.is_some() && self.scored < self.prompt_length;
+        if wants_logits { &[] } else { &self.tokens[..self.tokens.len() - 1] }
     }
 
     /// What the caller gets when the sequence leaves.
@@ -111,6 +135,11 @@ impl Sequence {
 
     pub(crate) fn is_running(&self) -> bool {
         self.state == State::Running
+    }
+
+    /// Whether drafts have one length, whatever they cost.
+    pub(crate) fn has_fixed_drafts(&self) -> bool {
+        self.draft_levels.start() == self.draft_levels.end()
     }
 
     pub(crate) fn uncomputed(&self) -> usize {

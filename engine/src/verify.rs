@@ -1,42 +1,50 @@
-//! Coupled verification: a drafted token is accepted while it equals the token that plain decoding gives.
+//! Verification: which drafted tokens stand, and what follows them.
 //!
-//! The token behind each row is sampled from the target's logits and noise that depends on seed and position alone,
-//! so the output cannot depend on the draft (Daliri, Musco, Suresh 2024). The draft only decides how many of the rows
-//! computed in one pass stand on the right tokens.
+//! Coupled, the token behind each row is sampled from the target's logits and noise that depends on seed and position
+//! alone, so the output cannot depend on the draft (Daliri, Musco, Suresh 2024). The draft only decides how many of the
+//! rows computed in one pass stand on the right tokens: the walk goes down the tree as long as there is a node with the
+//! token that was sampled.
 
 use veridraft_models::{Logits, TokenId};
 
 use crate::detokenizer::Decode;
+use crate::drafters::Draft;
+use crate::sampling::TokenLogprobs;
 use crate::sequence::Sequence;
 
 /// What verification of one sequence's rows gave.
+#[derive(Default)]
 pub(crate) struct Verified {
-    /// Drafted tokens that stand in the output.
-    pub(crate) accepted: usize,
+    /// Nodes of the draft that stand in the output, each the child of the one before.
+    pub(crate) path: Vec<usize>,
     /// Tokens produced, the bonus token included.
     pub(crate) tokens: Vec<TokenId>,
     /// Text that is certain by now.
     pub(crate) text: String,
+    /// One a token, where wanted.
+    pub(crate) logprobs: Vec<TokenLogprobs>,
 }
 
-/// Produces tokens for `sequence` from its rows of `logits`, `first` on: one for its last token, one a drafted token.
+/// Produces tokens for `sequence` from its rows of `logits`, `first` on: one for its last token, one a node of the draft.
 pub(crate) fn verify(
     sequence: &mut Sequence,
-    draft: &[TokenId],
+    draft: &Draft,
     logits: &Logits,
     first: usize,
     decoder: &dyn Decode,
 ) -> Verified {
-    let mut verified = Verified { accepted: 0, tokens: Vec::with_capacity(draft.len() + 1), text: String::new() };
-    for index in 0..=draft.len() {
-        let token = sequence.sample(logits.row(first + index));
+    let mut verified = Verified::default();
+    loop {
+        let at = verified.path.last().copied();
+        let row = logits.row(first + at.map_or(0, |node| node + 1));
+        let token = sequence.sample(row);
+        verified.logprobs.extend(sequence.logprobs.output.map(|top| TokenLogprobs::new(row, token, top)));
         verified.text += &sequence.push(token, decoder);
         verified.tokens.push(token);
-        let agrees = draft.get(index) == Some(&token);
-        verified.accepted += usize::from(agrees);
-        if !agrees || !sequence.is_running() {
-            break;
+        let child = draft.child(at, token);
+        verified.path.extend(child);
+        if child.is_none() || !sequence.is_running() {
+            return verified;
         }
     }
-    verified
 }

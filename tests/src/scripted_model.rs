@@ -17,6 +17,8 @@ pub struct ScriptedModel {
     pub max_rows: usize,
     /// Whether it understands trees.
     pub tree: bool,
+    /// Whether sequences may share blocks.
+    pub share_blocks: bool,
     /// Fails passes whose number is a multiple of this; 0 never.
     pub fail_every: usize,
     cache: CacheSpec,
@@ -33,6 +35,7 @@ impl ScriptedModel {
             context_length: 256,
             max_rows: 64,
             tree: true,
+            share_blocks: true,
             fail_every: 0,
             cache: CacheSpec { block_tokens, blocks, block_bytes: 1 },
             slots: vec![None; block_tokens * blocks],
@@ -95,7 +98,7 @@ impl LanguageModel for ScriptedModel {
             context_length: self.context_length,
             ragged: true,
             tree: self.tree,
-            share_blocks: true,
+            share_blocks: self.share_blocks,
             row_exact: true,
         }
     }

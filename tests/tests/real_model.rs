@@ -13,7 +13,7 @@ use anyhow::{Result, ensure};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use veridraft_engine::drafters::Lookup;
-use veridraft_engine::{Engine, EngineConfig, Parts, Request, SamplingConfig, SequenceId, StopConditions};
+use veridraft_engine::{CostModel, Engine, EngineConfig, Finished, Parts, Request, SamplingConfig, StopConditions};
 use veridraft_models::runtime::{LibraryChoice, Runtime};
 use veridraft_models::{
     Batch, BlockId, CausalModel, CausalModelConfig, LanguageModel, Message, ModelFolder, TokenId, cache,
@@ -72,6 +72,7 @@ fn engine(folder: &ModelFolder) -> Result<Engine> {
         model: Box::new(model(folder)?),
         decoder: Arc::new(folder.tokenizer.clone()),
         drafters: vec![Box::new(Lookup::default())],
+        costs: CostModel::default(),
         clock: Box::new(move || start.elapsed()),
     };
     Ok(Engine::new(parts, EngineConfig::default()))
@@ -88,16 +89,13 @@ fn json_lines<T: DeserializeOwned>(path: PathBuf) -> Result<Vec<T>> {
     fs::read_to_string(path)?.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
 }
 
-/// Runs a request on what `previous` left in the cache.
-fn run(engine: &mut Engine, previous: Option<SequenceId>, request: Request) -> Result<(SequenceId, Vec<TokenId>)> {
-    let id = match previous {
-        Some(previous) => engine.add_after(previous, request)?,
-        None => engine.add(request)?,
-    };
+/// Runs a request on what earlier ones left in the cache.
+fn run(engine: &mut Engine, request: Request) -> Result<Finished> {
+    let id = engine.add(request)?;
     while engine.has_work() {
         engine.step()?;
     }
-    Ok((id, engine.inspect(id).expect("it was added").token_ids))
+    Ok(engine.remove(id).expect("it was added"))
 }
 
 #[test]
@@ -113,8 +111,7 @@ fn greedy_tokens_agree_with_the_reference() -> Result<()> {
         assert_eq!(folder.tokenizer.encode_raw(&reference.text)?, reference.prompt_ids);
         let stop = StopConditions::default();
         let request = Request { stop, ..request(&folder, &reference.prompt_ids, reference.greedy_ids.len()) };
-        let (id, found) = run(&mut engine, None, request)?;
-        engine.remove(id);
+        let found = run(&mut engine, request)?.token_ids;
         let near_tie = reference.margin.iter().position(|&margin| margin < 0.01).unwrap_or(found.len());
         assert_eq!(found[..near_tie], reference.greedy_ids[..near_tie], "{}", reference.text);
         compared += near_tie;
@@ -186,20 +183,22 @@ fn prompts(folder: &ModelFolder, articles: usize) -> Result<Vec<Vec<TokenId>>> {
 
 /// Decodes plainly and with drafts, greedily and sampled; gives the number of drafted tokens that were accepted.
 fn compare(folder: &ModelFolder, engine: &mut Engine, prompt: &[TokenId], trial: &Trial) -> Result<usize> {
-    let (mut previous, mut accepted) = (None, 0);
+    let mut accepted = 0;
     for temperature in [0.0, 0.8] {
         let sampling = SamplingConfig { temperature, seed: 7, ..SamplingConfig::default() };
         let plain = Request { sampling, ..request(folder, prompt, trial.new_tokens) };
         let lookup = Request { draft_max: 8, ..plain.clone() };
-        let (id, expected) = run(engine, previous, plain)?;
-        let (id, found) = run(engine, Some(id), lookup)?;
+        let expected = run(engine, plain)?.token_ids;
+        let found = run(engine, lookup)?;
         let Trial { weights, .. } = trial;
-        assert_eq!(found, expected, "{weights}, temperature {temperature}: {}", folder.tokenizer.decode(prompt));
-        let sources = engine.inspect(id).expect("it was added").report.sources;
-        accepted += sources.get("lookup").map_or(0, |source| source.accepted);
-        previous = Some(id);
+        assert_eq!(
+            found.token_ids,
+            expected,
+            "{weights}, temperature {temperature}: {}",
+            folder.tokenizer.decode(prompt)
+        );
+        accepted += found.report.sources.get("lookup").map_or(0, |source| source.accepted);
     }
-    previous.map(|id| engine.remove(id));
     Ok(accepted)
 }
 

@@ -3,7 +3,6 @@
 use std::io::{BufRead, IsTerminal, Write};
 
 use anyhow::{Context, Result};
-use veridraft_engine::SequenceId;
 use veridraft_models::Message;
 
 use super::generation::{Generated, Observers, generate};
@@ -21,7 +20,7 @@ pub(crate) fn run(arguments: &ChatArguments) -> Result<()> {
     let mut trace = arguments.generation.trace.as_deref().map(Trace::create).transpose()?;
     let system = arguments.generation.system.as_ref().map(|system| Message::new("system", system));
     let interrupt = Interrupt::install()?;
-    let mut chat = Chat { model, messages: system.iter().cloned().collect(), previous: None };
+    let mut chat = Chat { model, messages: system.iter().cloned().collect() };
     eprintln!("{}: {HELP}", chat.model.name);
     while let Some(line) = read_line()? {
         match line.trim() {
@@ -35,12 +34,10 @@ pub(crate) fn run(arguments: &ChatArguments) -> Result<()> {
     Ok(())
 }
 
-/// A conversation with its place in the cache.
+/// A conversation. What of it was computed for earlier turns is in the engine's prefix cache.
 struct Chat {
     model: OpenModel,
     messages: Vec<Message>,
-    /// The last turn's sequence; its blocks serve the next turn.
-    previous: Option<SequenceId>,
 }
 
 impl Chat {
@@ -61,15 +58,11 @@ impl Chat {
         let prompt_tokens = prompt.len();
         let request = self.model.request(prompt);
         let engine = &mut self.model.engine;
-        let id = match self.previous {
-            Some(previous) => engine.add_after(previous, request)?,
-            None => engine.add(request)?,
-        };
-        self.previous = Some(id);
+        let id = engine.add(request)?;
         let observers = Observers { interrupt, trace, show: &mut |text| piece(text) };
         let generated = generate(engine, id, observers);
-        // After a failed step the sequence must not go on beside the next turn's.
-        engine.cancel(id);
+        // After a failed step the sequence must not go on beside the next turn's. What it computed stays cached.
+        engine.remove(id);
         let Generated { text, finished } = generated?;
         piece("\n")?;
         eprintln!("{}", summary(prompt_tokens, &finished, self.model.seed()));

@@ -41,6 +41,7 @@ fn run(engine: &mut Engine, id: SequenceId, observers: Observers) -> Result<Gene
             if let Some(trace) = &mut trace {
                 trace.step(&report)?;
             }
+            report.failures.iter().for_each(|failure| eprintln!("note: {failure}"));
             report.sequences.iter().for_each(|sequence| piece += &sequence.text);
         }
         text += &piece;

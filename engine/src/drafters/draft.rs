@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use veridraft_models::TokenId;
 
+use super::DraftRequest;
+
 /// A tree of proposed tokens; a chain where each node follows the one before.
 ///
 /// Parents stand before their children, and children of one parent hold different tokens, the likelier first.
@@ -61,6 +63,28 @@ impl Draft {
         self.nodes.iter().enumerate().all(|(index, node)| node.parent == index.checked_sub(1))
     }
 
+    /// Cuts what is more than was asked for: levels, nodes from the last on, alternatives.
+    pub(crate) fn truncate(&mut self, request: &DraftRequest) {
+        let mut places: Vec<Option<(usize, usize)>> = Vec::with_capacity(self.nodes.len());
+        let mut kept: Vec<DraftNode> = Vec::new();
+        for node in self.nodes.drain(..) {
+            let parent = node.parent.map(|parent| places[parent]);
+            let depth = match parent {
+                Some(None) => usize::MAX,
+                Some(Some((_, depth))) => depth + 1,
+                None => 1,
+            };
+            let parent = parent.flatten().map(|(place, _)| place);
+            let siblings = kept.iter().filter(|kept| kept.parent == parent).count();
+            let fits = depth <= request.max_depth && kept.len() < request.max_nodes && siblings < request.max_children;
+            places.push(fits.then_some((kept.len(), depth)));
+            if fits {
+                kept.push(DraftNode { parent, ..node });
+            }
+        }
+        self.nodes = kept;
+    }
+
     /// Says what breaks the order of parents or the difference of siblings, or which token is not below `vocabulary`.
     pub fn check(&self, vocabulary: usize) -> Result<(), String> {
         for (index, node) in self.nodes.iter().enumerate() {
@@ -81,6 +105,7 @@ impl Draft {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SequenceId;
 
     fn tree(nodes: &[(TokenId, Option<usize>)]) -> Draft {
         let node = |&(token, parent)| DraftNode { token, parent, confidence: 0.5, drawn_from: None };
@@ -96,6 +121,19 @@ mod tests {
         assert!(!draft.is_chain());
         assert!(Draft::chain([(1, 0.5), (1, 0.5)]).is_chain());
         assert!(Draft::default().is_chain());
+    }
+
+    #[test]
+    fn more_than_was_asked_for_is_cut_with_what_follows_it() {
+        let check = |max_depth, max_nodes, max_children, expected: &[(TokenId, Option<usize>)]| {
+            let mut draft = tree(&[(7, None), (8, Some(0)), (9, None), (8, Some(2)), (7, Some(2)), (5, Some(1))]);
+            draft.truncate(&DraftRequest { max_nodes, max_children, ..DraftRequest::chain(SequenceId(0), max_depth) });
+            assert_eq!(draft, tree(expected));
+        };
+        check(1, 9, 2, &[(7, None), (9, None)]);
+        check(3, 9, 1, &[(7, None), (8, Some(0)), (5, Some(1))]);
+        check(2, 4, 2, &[(7, None), (8, Some(0)), (9, None), (8, Some(2))]);
+        check(3, 9, 9, &[(7, None), (8, Some(0)), (9, None), (8, Some(2)), (7, Some(2)), (5, Some(1))]);
     }
 
     #[test]

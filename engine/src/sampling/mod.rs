@@ -12,6 +12,7 @@
 mod config;
 mod history;
 mod logits;
+mod logprobs;
 mod noise;
 mod processors;
 mod race;
@@ -19,5 +20,6 @@ mod sampler;
 
 pub use config::SamplingConfig;
 pub use history::History;
+pub use logprobs::TokenLogprobs;
 pub use noise::{NoiseKey, Stream, gumbel};
 pub use sampler::Sampler;

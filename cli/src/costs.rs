@@ -1,0 +1,60 @@
+//! What passes of a model cost on this machine: measured once, kept in the cache directory.
+//!
+//! ```text
+//! $VERIDRAFT_CACHE/costs/KEY.json      KEY: a hash of the model's files, how it is run, and versions
+//! ```
+//!
+//! Costs decide how much is drafted and never what is written, so a file that cannot be read is measured anew.
+
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use anyhow::{Context, Result};
+use veridraft_engine::{CostModel, Engine};
+use veridraft_models::cache::{cache_directory, sha256_of_text};
+use veridraft_models::{CausalModel, CausalModelConfig};
+
+/// Where the costs of a model are kept.
+pub(crate) struct CostFile(PathBuf);
+
+impl CostFile {
+    /// The file for a model that was opened as `config` says.
+    pub(crate) fn of(onnx: &Path, model: &CausalModel, config: CausalModelConfig, runtime: &str) -> Result<Self> {
+        let weights = onnx.with_extension("onnx.data");
+        let parts = [
+            stamp(onnx)?,
+            stamp(&weights).unwrap_or_default(),
+            model.metadata().weights.clone(),
+            format!("{} {} threads {} kv {}", config.simd, std::env::consts::ARCH, model.threads(), config.kv),
+            format!("onnxruntime {runtime}, veridraft {}", env!("CARGO_PKG_VERSION")),
+        ];
+        let key = &sha256_of_text(&parts.join("\n"))[..16];
+        Ok(Self(cache_directory()?.join("costs").join(format!("{key}.json"))))
+    }
+
+    /// The costs kept there, if any.
+    pub(crate) fn read(&self) -> Option<CostModel> {
+        serde_json::from_slice(&std::fs::read(&self.0).ok()?).ok().filter(CostModel::is_sound)
+    }
+
+    /// Measures the costs and keeps them.
+    pub(crate) fn measure(&self, engine: &mut Engine) -> Result<()> {
+        if !engine.calibrate()? {
+            return Ok(());
+        }
+        let folder = self.0.parent().expect("the file is in a folder");
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+        // Written elsewhere and renamed, so that no other process reads half of it.
+        let hidden = folder.join(format!(".{}", std::process::id()));
+        std::fs::write(&hidden, serde_json::to_vec(engine.costs())?)
+            .and_then(|()| std::fs::rename(&hidden, &self.0))
+            .with_context(|| format!("cannot write `{}`", self.0.display()))
+    }
+}
+
+/// A file's path, size and time of change: to hash the weights themselves would take longer than to measure.
+fn stamp(path: &Path) -> Result<String> {
+    let metadata = path.metadata().with_context(|| format!("cannot read `{}`", path.display()))?;
+    let changed = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    Ok(format!("{} {} {}", path.display(), metadata.len(), changed.as_nanos()))
+}

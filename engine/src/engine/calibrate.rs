@@ -1,0 +1,81 @@
+//! A short measurement of what passes cost on this machine, on blocks that nobody uses.
+
+use std::time::Duration;
+
+use veridraft_models::{Batch, BlockId};
+
+use super::Engine;
+use crate::choice::{ContextTimes, CostModel, MEASURED_ROWS};
+use crate::measure::{Rounds, Spread, take_turns};
+use crate::{Error, Result};
+
+/// Passes of each kind, the median of which counts.
+const ROUNDS: usize = 5;
+/// Cached tokens behind which passes are measured, if there is room.
+const CONTEXT: usize = 512;
+/// Rows of the wide pass behind a context.
+const WIDE: usize = 8;
+
+impl Engine {
+    /// Measures passes and replaces what is known of their costs; a second or less for a small model.
+    ///
+    /// Needs free blocks for a few tokens; where the cache is too full or too small it is left undone, and passes teach
+    /// the costs as they come. Returns whether it was done.
+    pub fn calibrate(&mut self) -> Result<bool> {
+        let block_tokens = self.cache().block_tokens;
+        let limits = self.parts.model.limits();
+        let most = MEASURED_ROWS[MEASURED_ROWS.len() - 1];
+        let mut blocks = Vec::new();
+        while blocks.len() * block_tokens < (CONTEXT + most).min(limits.context_length) {
+            let Some(block) = self.pool.allocate() else { break };
+            blocks.push(block);
+        }
+        let room = (blocks.len() * block_tokens).min(limits.context_length);
+        let measured =
+            if room < 2 * most || limits.max_rows < most { Ok(None) } else { self.measure_costs(&blocks, room - most) };
+        blocks.into_iter().for_each(|block| self.pool.release(block));
+        let costs = measured?;
+        let is_done = costs.is_some();
+        self.parts.costs = costs.unwrap_or_else(|| self.parts.costs.clone());
+        Ok(is_done)
+    }
+
+    fn measure_costs(&mut self, blocks: &[BlockId], context: usize) -> Result<Option<CostModel>> {
+        for start in (0..context).step_by(self.config.chunk_rows) {
+            self.pass(blocks, start, self.config.chunk_rows.min(context - start))?;
+        }
+        let mut cases: Vec<(usize, usize)> = MEASURED_ROWS.iter().map(|&rows| (0, rows)).collect();
+        cases.extend([(context, 1), (context, WIDE)]);
+        let rounds = Rounds { least: ROUNDS, time: Duration::ZERO };
+        let taken = take_turns(cases.len(), rounds, |case| self.pass(blocks, cases[case].0, cases[case].1))?;
+        let medians: Vec<_> = taken.iter().map(|times| Spread::of(times).median).collect();
+        let (curve, behind) = medians.split_at(MEASURED_ROWS.len());
+        let behind = ContextTimes { context, one_row: behind[0], rows: WIDE, many_rows: behind[1] };
+        let curve = curve.try_into().expect("a median for each row count");
+        Ok(Some(CostModel::fit(curve, behind)))
+    }
+
+    /// Runs `rows` rows behind `context` tokens and returns how long it took.
+    fn pass(&mut self, blocks: &[BlockId], context: usize, rows: usize) -> Result<Duration, Error> {
+        let block_tokens = self.cache().block_tokens;
+        let vocabulary = self.parts.model.vocabulary();
+        let positions: Vec<u32> = (context..context + rows).map(|position| position as u32).collect();
+        let slot = |&position: &u32| {
+            let block = blocks[position as usize / block_tokens];
+            block.0 * block_tokens as u32 + position % block_tokens as u32
+        };
+        let batch = Batch {
+            // Different tokens, so that their embeddings are read from different places.
+            token_ids: positions.iter().map(|&position| position * 31 % vocabulary as u32).collect(),
+            slot_mapping: positions.iter().map(slot).collect(),
+            block_tables: vec![blocks.to_vec()],
+            query_starts: vec![0, rows as u32],
+            tree_mask: None,
+            logit_rows: (0..rows.min(MEASURED_ROWS[MEASURED_ROWS.len() - 1]) as u32).collect(),
+            positions,
+        };
+        let before = (self.parts.clock)();
+        self.parts.model.forward(&batch)?;
+        Ok((self.parts.clock)() - before)
+    }
+}
