@@ -47,6 +47,17 @@ pub enum Error {
         /// Tokens that there are.
         vocabulary: usize,
     },
+    /// The bytes are not those of an n-gram model.
+    #[error("not an n-gram model: {0}")]
+    NgramModel(String),
+    /// A token of a training text lies outside the vocabulary.
+    #[error("training token {found} is outside the vocabulary of {vocabulary}")]
+    TrainingToken {
+        /// The token.
+        found: u32,
+        /// Tokens that there are.
+        vocabulary: usize,
+    },
     /// The forward pass failed; no sequence changed.
     #[error(transparent)]
     Model(#[from] veridraft_models::Error),

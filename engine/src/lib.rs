@@ -12,6 +12,7 @@ mod choice;
 mod report;
 pub mod measure;
 pub mod drafters;
+pub mod ngram;
 pub mod sampling;
 mod block_pool;
 mod prefix_cache;
