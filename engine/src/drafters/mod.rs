@@ -3,11 +3,13 @@
 mod draft;
 mod lookup;
 mod suffix;
+mod ngram;
 mod suffix_automaton;
 
 pub use draft::{Draft, DraftNode};
 pub use lookup::{Lookup, LookupConfig};
 pub use suffix::{Suffix, SuffixConfig};
+pub use ngram::NgramDrafter;
 pub use suffix_automaton::{Occurrence, SuffixAutomaton};
 
 use veridraft_models::TokenId;
