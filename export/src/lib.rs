@@ -15,5 +15,6 @@ mod tokenizer;
 
 pub use error::{Error, Result};
 pub use export::{ExportConfig, ExportProgress, export};
+pub use mapped_file::MappedFile;
 pub use veridraft_models::MatMulOperators;
 pub use weights::Weights;

@@ -10,18 +10,19 @@ use crate::{Error, Result};
 
 /// A file mapped read-only.
 #[derive(Debug)]
-pub(crate) struct MappedFile {
+pub struct MappedFile {
     path: PathBuf,
     map: Mmap,
 }
 
 impl MappedFile {
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    /// Maps the file.
+    pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::io("open", path))?;
         // SAFETY: the mapping is private to this value and never written through. Nobody may shorten or rewrite the
         // file while it is mapped; that promise is the user's, as with every program that maps model weights. All
-        // bytes are validated or turned into plain numbers, so a broken promise gives wrong numbers or ends the
-        // process with a bus error.
+        // bytes are validated or turned into plain numbers, so a broken promise gives wrong numbers, a panic,
+        // or a bus error that ends the process.
         let map = unsafe { Mmap::map(&file) }.map_err(Error::io("map", path))?;
         Ok(Self { path: path.to_owned(), map })
     }
@@ -37,5 +38,11 @@ impl MappedFile {
     /// A part that was checked to lie within the file.
     pub(crate) fn part(&self, range: &Range<usize>) -> &[u8] {
         &self.map[range.clone()]
+    }
+}
+
+impl AsRef<[u8]> for MappedFile {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes()
     }
 }
