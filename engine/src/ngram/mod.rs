@@ -21,6 +21,7 @@
 
 mod model;
 mod context;
+mod held_out;
 mod train;
 mod counts;
 mod discounts;
@@ -30,6 +31,7 @@ mod validate;
 mod tests;
 
 pub use context::NgramContext;
+pub use held_out::HeldOut;
 pub use model::NgramModel;
 pub use train::{NgramConfig, train};
 

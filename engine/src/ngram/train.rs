@@ -29,7 +29,8 @@ impl NgramConfig {
 
 /// Trains a model. Without any tokens, its probabilities are those of the uniform distribution.
 ///
-/// Takes about 30 bytes a token and order at its peak, beside the documents.
+/// Beside the documents it takes about 90 bytes a token at its peak, measured at order 4 with 2.9 million tokens, and
+/// 0.7 s a million of them in the dev profile.
 pub fn train<D: AsRef<[TokenId]>>(documents: &[D], config: &NgramConfig) -> Result<NgramModel<Vec<u8>>> {
     config.check()?;
     check_tokens(documents, config.vocabulary)?;
