@@ -10,6 +10,7 @@ use veridraft_models::KvType;
 use crate::commands::bench::BenchCommand;
 use crate::commands::model::ModelCommand;
 use crate::commands::runtime::RuntimeCommand;
+use crate::commands::train::TrainCommand;
 use crate::draft_spec::DraftSpec;
 
 /// Runs language models exported to ONNX, with exact speculative decoding: the same seed gives the same text, however
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     Runtime(RuntimeCommand),
     /// Measure a model on this machine
     Bench(BenchCommand),
+    /// Train a model of text that drafts
+    Train(TrainCommand),
 }
 
 #[derive(Debug, Args)]

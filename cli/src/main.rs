@@ -7,12 +7,14 @@ mod costs;
 mod draft_spec;
 mod interrupt;
 mod model_store;
+mod ngram_file;
 mod open_model;
 mod output;
 mod panics;
 mod progress;
 mod prompt;
 mod report;
+mod texts;
 mod usage;
 
 use std::process::ExitCode;
@@ -48,6 +50,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Model(arguments) => commands::model::run(&arguments),
         Command::Runtime(arguments) => commands::runtime::run(&arguments),
         Command::Bench(arguments) => commands::bench::run(arguments),
+        Command::Train(arguments) => commands::train::run(&arguments),
     }
 }
 

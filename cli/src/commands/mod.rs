@@ -7,3 +7,4 @@ pub(crate) mod generate;
 mod generation;
 pub(crate) mod model;
 pub(crate) mod runtime;
+pub(crate) mod train;
