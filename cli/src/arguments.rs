@@ -113,8 +113,8 @@ pub(crate) struct ModelArguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Speculation (never changes the text)")]
 pub(crate) struct DraftArguments {
-    /// Who drafts: none, lookup
-    #[arg(long, value_name = "SPEC", default_value = "lookup")]
+    /// Who drafts: none, auto, lookup, suffix[=TEXT], ngram=FILE, model=MODEL[:WEIGHTS]; joined by + they draft together
+    #[arg(long, value_name = "SPEC", default_value = "auto")]
     pub(crate) draft: DraftSpec,
     /// Drafted tokens one behind the other, at least, where there is a guess; costs and success decide up to --draft-max
     #[arg(long, value_name = "N", default_value = "0")]

@@ -1,37 +1,45 @@
 //! `--draft SPEC`: who drafts.
 
+use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
-use veridraft_engine::drafters::{Drafter, Lookup};
+use veridraft_export::Weights;
 
-/// What can be given today; the words of `--help` and of errors.
-const AVAILABLE: &str = "none, lookup";
+/// What can be given; the words of `--help` and of errors.
+pub(crate) const AVAILABLE: &str = "none, auto, lookup, suffix[=TEXT], ngram=FILE, model=MODEL[:WEIGHTS]";
 
 /// Drafters in the order in which they are asked; none is plain decoding.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DraftSpec(Vec<DraftSource>);
+pub(crate) struct DraftSpec {
+    text: String,
+    pub(crate) sources: Vec<DraftSource>,
+}
 
 /// One kind of drafter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DraftSource {
-    /// Prompt lookup: copy what followed the last occurrence of the latest tokens.
+    /// What followed the last occurrence of the latest tokens in the same text.
     Lookup,
+    /// What followed the latest tokens in this and all earlier texts, counted; in a corpus as well, where one is named.
+    Suffix(Option<PathBuf>),
+    /// A file that `veridraft train ngram` wrote.
+    Ngram(PathBuf),
+    /// A second, smaller model.
+    Model { name: String, weights: Weights },
 }
 
 impl DraftSpec {
     /// Whether nobody drafts.
     pub(crate) fn is_none(&self) -> bool {
-        self.0.is_empty()
+        self.sources.is_empty()
     }
+}
 
-    /// Fresh drafters for one engine.
-    pub(crate) fn drafters(&self) -> Vec<Box<dyn Drafter>> {
-        let drafter = |source: &DraftSource| -> Box<dyn Drafter> {
-            match source {
-                DraftSource::Lookup => Box::new(Lookup::default()),
-            }
-        };
-        self.0.iter().map(drafter).collect()
+/// The text that was typed.
+impl fmt::Display for DraftSpec {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 
@@ -39,18 +47,33 @@ impl FromStr for DraftSpec {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "none" {
-            return Ok(Self(Vec::new()));
-        }
-        let mut sources = Vec::new();
+        let mut sources: Vec<DraftSource> = Vec::new();
         for part in text.split('+') {
-            let source = part.parse()?;
-            if sources.contains(&source) {
-                return Err(format!("`{part}` is given twice, expected each source once"));
+            let parsed = match part {
+                "none" if part == text => Vec::new(),
+                "none" => return Err(format!("`{part}` stands alone, it cannot be joined")),
+                "auto" => vec![DraftSource::Suffix(None), DraftSource::Lookup],
+                _ => vec![part.parse()?],
+            };
+            for source in parsed {
+                if sources.iter().any(|other| other.kind() == source.kind()) {
+                    return Err(format!("`{text}` has {} twice, expected each source once", source.kind()));
+                }
+                sources.push(source);
             }
-            sources.push(source);
         }
-        Ok(Self(sources))
+        Ok(Self { text: text.to_owned(), sources })
+    }
+}
+
+impl DraftSource {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Lookup => "lookup",
+            Self::Suffix(_) => "suffix",
+            Self::Ngram(_) => "ngram",
+            Self::Model { .. } => "model",
+        }
     }
 }
 
@@ -58,12 +81,29 @@ impl FromStr for DraftSource {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.split('=').next().unwrap_or(text) {
-            "lookup" if text == "lookup" => Ok(Self::Lookup),
-            "auto" | "suffix" | "ngram" | "model" => Err(format!("`{text}` is not built yet, expected {AVAILABLE}")),
-            "none" => Err(format!("`{text}` stands alone, it cannot be joined")),
+        let (kind, value) = match text.split_once('=') {
+            Some((kind, value)) => (kind, Some(value).filter(|value| !value.is_empty())),
+            None => (text, None),
+        };
+        let is_bare = !text.contains('=');
+        match (kind, value) {
+            ("lookup", None) if is_bare => Ok(Self::Lookup),
+            ("suffix", None) if is_bare => Ok(Self::Suffix(None)),
+            ("suffix", Some(corpus)) => Ok(Self::Suffix(Some(corpus.into()))),
+            ("ngram", Some(file)) => Ok(Self::Ngram(file.into())),
+            ("model", Some(model)) => Ok(Self::model(model)),
+            ("ngram" | "model" | "suffix", None) => Err(format!("`{text}` names no file, expected {AVAILABLE}")),
             _ => Err(format!("`{text}` is unknown, expected {AVAILABLE}")),
         }
+    }
+}
+
+impl DraftSource {
+    /// The last part names a format if it is one; a path may have colons of its own.
+    fn model(text: &str) -> Self {
+        let named = text.rsplit_once(':').and_then(|(name, weights)| Some((name, weights.parse().ok()?)));
+        let (name, weights) = named.unwrap_or((text, Weights::Auto));
+        Self::Model { name: name.to_owned(), weights }
     }
 }
 
@@ -71,21 +111,34 @@ impl FromStr for DraftSource {
 mod tests {
     use super::*;
 
-    fn check(text: &str, expected: Result<&[DraftSource], &str>) {
-        let found = text.parse::<DraftSpec>().map(|spec| spec.0);
-        assert_eq!(found, expected.map(<[_]>::to_vec).map_err(str::to_owned), "{text}");
+    fn check(text: &str, expected: Result<&[DraftSource], String>) {
+        let found = text.parse::<DraftSpec>().map(|spec| spec.sources);
+        assert_eq!(found, expected.map(<[_]>::to_vec), "{text}");
     }
 
     #[test]
-    fn a_spec_names_drafters_that_exist() {
+    fn a_spec_names_drafters() {
+        let model = |name: &str, weights| DraftSource::Model { name: name.to_owned(), weights };
         check("none", Ok(&[]));
         check("lookup", Ok(&[DraftSource::Lookup]));
-        check("lookup+lookup", Err("`lookup` is given twice, expected each source once"));
-        check("none+lookup", Err("`none` stands alone, it cannot be joined"));
-        check("suffix=notes.txt", Err("`suffix=notes.txt` is not built yet, expected none, lookup"));
-        check("lookup+auto", Err("`auto` is not built yet, expected none, lookup"));
-        check("magic", Err("`magic` is unknown, expected none, lookup"));
-        check("lookup=3", Err("`lookup=3` is unknown, expected none, lookup"));
-        check("", Err("`` is unknown, expected none, lookup"));
+        check("auto", Ok(&[DraftSource::Suffix(None), DraftSource::Lookup]));
+        check("suffix=notes.txt", Ok(&[DraftSource::Suffix(Some("notes.txt".into()))]));
+        check("ngram=a=b.ngram", Ok(&[DraftSource::Ngram("a=b.ngram".into())]));
+        check("model=./small:q4", Ok(&[model("./small", Weights::Q4)]));
+        check("model=hf:owner/name", Ok(&[model("hf:owner/name", Weights::Auto)]));
+        check("lookup+model=x", Ok(&[DraftSource::Lookup, model("x", Weights::Auto)]));
+    }
+
+    #[test]
+    fn what_names_none_is_refused() {
+        let unknown = |part: &str| Err(format!("`{part}` is unknown, expected {AVAILABLE}"));
+        check("lookup+lookup", Err("`lookup+lookup` has lookup twice, expected each source once".to_owned()));
+        check("auto+suffix=a", Err("`auto+suffix=a` has suffix twice, expected each source once".to_owned()));
+        check("none+lookup", Err("`none` stands alone, it cannot be joined".to_owned()));
+        check("ngram", Err(format!("`ngram` names no file, expected {AVAILABLE}")));
+        check("suffix=", Err(format!("`suffix=` names no file, expected {AVAILABLE}")));
+        check("magic", unknown("magic"));
+        check("lookup=3", unknown("lookup=3"));
+        check("", unknown(""));
     }
 }

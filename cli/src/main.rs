@@ -5,6 +5,7 @@ mod catalogue;
 mod commands;
 mod costs;
 mod draft_spec;
+mod drafters;
 mod interrupt;
 mod model_store;
 mod ngram_file;

@@ -10,8 +10,8 @@ use veridraft_models::{CausalModel, CausalModelConfig, LanguageModel, ModelFolde
 
 use crate::arguments::{DraftArguments, GenerationArguments, ModelArguments, SamplingArguments};
 use crate::costs::CostFile;
-use crate::model_store;
 use crate::usage::UsageError;
+use crate::{drafters, model_store};
 
 /// A model ready to generate.
 pub(crate) struct OpenModel {
@@ -49,7 +49,7 @@ impl OpenModel {
         if found > expected {
             bail!("`{}`: the tokenizer has {found} tokens, but the model {expected}", resolved.path.display());
         }
-        let drafters = arguments.draft.draft.drafters();
+        let drafters = drafters::open(&arguments.draft.draft, &folder)?;
         let drafts = !drafters.is_empty();
         let cost_file = CostFile::of(&folder.onnx_path, &target, session, &runtime.version().to_string())?;
         let costs = cost_file.read();

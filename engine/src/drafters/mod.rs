@@ -8,8 +8,8 @@ mod suffix_automaton;
 
 pub use draft::{Draft, DraftNode};
 pub use lookup::{Lookup, LookupConfig};
-pub use suffix::{Suffix, SuffixConfig};
 pub use ngram::NgramDrafter;
+pub use suffix::{Suffix, SuffixConfig};
 pub use suffix_automaton::{Occurrence, SuffixAutomaton};
 
 use veridraft_models::TokenId;
