@@ -17,9 +17,13 @@ mod noise;
 mod processors;
 mod race;
 mod sampler;
+mod distribution;
+pub mod rejection;
+pub mod typical;
 
 pub use config::SamplingConfig;
 pub use history::History;
 pub use logprobs::TokenLogprobs;
 pub use noise::{NoiseKey, Stream, gumbel};
+pub use noise::{NoiseKey, Stream, gumbel, uniform};
 pub use sampler::Sampler;

@@ -54,11 +54,14 @@ impl NoiseKey {
     }
 }
 
-/// Turns noise into a standard Gumbel number; between -3.14 and 22.88, because the uniform number
-/// `(hash + 0.5) / 2^32` is neither 0 nor 1.
+/// Turns noise into a uniform number, neither 0 nor 1: `(hash + 0.5) / 2^32`.
+pub fn uniform(hash: u32) -> f64 {
+    (f64::from(hash) + 0.5) / 4_294_967_296.0
+}
+
+/// Turns noise into a standard Gumbel number; between -3.14 and 22.88, because the uniform number is neither 0 nor 1.
 pub fn gumbel(hash: u32) -> f64 {
-    let uniform = (f64::from(hash) + 0.5) / 4_294_967_296.0;
-    -(-uniform.ln()).ln()
+    -(-uniform(hash).ln()).ln()
 }
 
 /// The SplitMix64 step and finaliser: a bijection of 64 bits.

@@ -1,12 +1,13 @@
 //! Draws one sequence's tokens.
 
+use std::borrow::Cow;
 use std::mem;
 
 use veridraft_models::TokenId;
 
 use super::logits::{greatest, lowest_at};
 use super::noise::{NoiseKey, Stream};
-use super::processors::CutOffs;
+use super::processors::{Candidate, CutOffs};
 use super::race::{Race, Scale};
 use super::{History, SamplingConfig};
 use crate::InvalidSetting;
@@ -37,49 +38,86 @@ impl Sampler {
     /// `history` holds the tokens before `position`. A logit of NaN counts as minus infinity, plus infinity as certain;
     /// where no logit is above minus infinity, the lowest token is taken.
     pub fn sample(&mut self, logits: &[f32], history: &History, position: u32) -> TokenId {
+        self.sample_in(Stream::Target, logits, history, position)
+    }
+
+    /// [`sample`](Self::sample) with the noise of another stream: an independent draw from the same distribution.
+    pub fn sample_in(&mut self, stream: Stream, logits: &[f32], history: &History, position: u32) -> TokenId {
+        let SamplingConfig { seed, sample_index, .. } = self.config;
+        let key = NoiseKey::new(seed, sample_index, position, stream);
+        self.penalised(logits, history, |sampler, logits| sampler.choose(logits, key))
+    }
+
+    /// Gives `use_logits` the logits after penalties.
+    pub(super) fn penalised<T>(
+        &mut self,
+        logits: &[f32],
+        history: &History,
+        use_logits: impl FnOnce(&mut Self, &[f32]) -> T,
+    ) -> T {
         if history.is_empty() {
-            return self.choose(logits, position);
+            return use_logits(self, logits);
         }
         let mut penalised = mem::take(&mut self.penalised);
         penalised.clear();
         penalised.extend_from_slice(logits);
         history.penalise(&mut penalised);
-        let token = self.choose(&penalised, position);
+        let used = use_logits(self, &penalised);
         self.penalised = penalised;
-        token
+        used
     }
 
-    fn choose(&mut self, logits: &[f32], position: u32) -> TokenId {
+    /// What penalised `logits` leave open.
+    pub(super) fn outcome<'logits>(&self, logits: &'logits [f32]) -> Outcome<'logits> {
         let greatest = greatest(logits);
         if greatest == f32::NEG_INFINITY {
-            return 0;
+            return Outcome::Certain(0);
         }
         let top = lowest_at(logits, greatest);
-        if self.config.temperature == 0.0 || self.config.top_k == 1 {
-            return top;
+        let SamplingConfig { temperature, top_k, .. } = self.config;
+        if temperature == 0.0 || top_k == 1 {
+            return Outcome::Certain(top);
         }
         if greatest == f32::INFINITY {
             // The limit of ever greater logits: those at infinity share all probability.
             let certain = |&logit: &f32| if logit == f32::INFINITY { 0.0 } else { f32::NEG_INFINITY };
             let limit: Vec<f32> = logits.iter().map(certain).collect();
-            return self.draw(&limit, 0.0, top, position);
+            return Outcome::Open { logits: limit.into(), scale: Scale { greatest: 0.0, temperature }, top };
         }
-        self.draw(logits, greatest, top, position)
+        Outcome::Open { logits: logits.into(), scale: Scale { greatest, temperature }, top }
     }
 
-    fn draw(&mut self, logits: &[f32], greatest: f32, top: TokenId, position: u32) -> TokenId {
-        let SamplingConfig { seed, sample_index, temperature, .. } = self.config;
-        let scale = Scale { greatest, temperature };
-        let mut race = Race::new(NoiseKey::new(seed, sample_index, position, Stream::Target), scale, top);
-        if self.config.has_cut_offs() {
-            for candidate in self.cut_offs.keep(logits, scale, &self.config) {
-                race.run(candidate.token(), candidate.logit());
-            }
-        } else {
-            race.run_all(logits);
+    /// The tokens that the cut-offs leave of an open outcome; `None` when there are no cut-offs.
+    pub(super) fn kept(&mut self, logits: &[f32], scale: Scale) -> Option<&[Candidate]> {
+        self.config.has_cut_offs().then(|| self.cut_offs.keep(logits, scale, &self.config))
+    }
+
+    fn choose(&mut self, logits: &[f32], key: NoiseKey) -> TokenId {
+        let (logits, scale, top) = match self.outcome(logits) {
+            Outcome::Certain(token) => return token,
+            Outcome::Open { logits, scale, top } => (logits, scale, top),
+        };
+        let mut race = Race::new(key, scale, top);
+        match self.kept(&logits, scale) {
+            Some(kept) => kept.iter().for_each(|candidate| race.run(candidate.token(), candidate.logit())),
+            None => race.run_all(&logits),
         }
         race.winner()
     }
+}
+
+/// What the logits of a position leave open.
+pub(super) enum Outcome<'logits> {
+    /// Nothing.
+    Certain(TokenId),
+    /// A race between the tokens that the cut-offs keep.
+    Open {
+        /// `[vocabulary]`, none of them plus infinity.
+        logits: Cow<'logits, [f32]>,
+        scale: Scale,
+        /// The lowest token with the greatest logit.
+        top: TokenId,
+    },
 }
 
 #[cfg(test)]
