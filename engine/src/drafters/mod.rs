@@ -4,12 +4,14 @@ mod draft;
 mod lookup;
 mod suffix;
 mod ngram;
+mod model;
 mod suffix_automaton;
 
 pub use draft::{Draft, DraftNode};
 pub use lookup::{Lookup, LookupConfig};
 pub use ngram::NgramDrafter;
 pub use suffix::{Suffix, SuffixConfig};
+pub use model::DraftModel;
 pub use suffix_automaton::{Occurrence, SuffixAutomaton};
 
 use veridraft_models::TokenId;

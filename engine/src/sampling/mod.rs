@@ -24,6 +24,5 @@ pub mod typical;
 pub use config::SamplingConfig;
 pub use history::History;
 pub use logprobs::TokenLogprobs;
-pub use noise::{NoiseKey, Stream, gumbel};
 pub use noise::{NoiseKey, Stream, gumbel, uniform};
 pub use sampler::Sampler;
