@@ -12,6 +12,7 @@ pub use lookup::{Lookup, LookupConfig};
 pub use ngram::NgramDrafter;
 pub use suffix::{Suffix, SuffixConfig};
 pub use model::DraftModel;
+pub use model::{CrossVocabulary, DraftModel, Tokenizers};
 pub use suffix_automaton::{Occurrence, SuffixAutomaton};
 
 use veridraft_models::TokenId;

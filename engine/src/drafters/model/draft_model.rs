@@ -48,27 +48,6 @@ impl DraftModel {
         Path::new(request, history, index(self.runner.committed(request.sequence)), depth)
     }
 
-    /// Grows a chain for each of the sequences, a forward for each further depth.
-    fn grow(&mut self, mut going: Vec<(SequenceId, &mut Path)>) -> Result<()> {
-        let Self { runner, target_vocabulary, sequences } = self;
-        let columns = runner.vocabulary().min(*target_vocabulary);
-        while !going.is_empty() {
-            let ids: Vec<_> = going.iter().map(|(id, _)| *id).collect();
-            let mut next = vec![None; ids.len()];
-            runner.advance(&ids, |at, logits| {
-                let known = sequences.get_mut(&ids[at]).expect("an admitted sequence is known");
-                next[at] =
-                    going[at].1.grow(&mut known.chooser, &logits[..columns.min(logits.len())], *target_vocabulary);
-            })?;
-            for (&id, &token) in ids.iter().zip(&next) {
-                token.into_iter().for_each(|token| runner.push(id, token));
-            }
-            let mut next = next.into_iter();
-            going.retain(|_| next.next().flatten().is_some());
-        }
-        Ok(())
-    }
-
     /// Says what breaks the pool, or its agreement with the caches.
     #[cfg(test)]
     pub(super) fn check(&self) -> std::result::Result<(), String> {
@@ -112,11 +91,14 @@ impl Drafter for DraftModel {
         let depths = self.runner.admit(&depths);
         let path = |(request, depth): (_, usize)| (depth > 0).then(|| self.path(request, depth));
         let mut paths: Vec<_> = wanted.iter().zip(depths).map(path).collect();
-        let admitted =
-            wanted.iter().zip(&mut paths).filter_map(|(request, path)| Some((request.sequence, path.as_mut()?)));
-        let outcome = self.grow(admitted.collect());
-        self.runner.settle();
-        outcome?;
+        let going = paths.iter().zip(wanted).enumerate().filter(|(_, (path, _))| path.is_some());
+        let going = going.map(|(index, (_, request))| (index, request.sequence)).collect();
+        let columns = self.runner.vocabulary().min(self.target_vocabulary);
+        self.runner.grow(going, |index, logits| {
+            let known = self.sequences.get_mut(&wanted[index].sequence).expect("an admitted sequence is known");
+            let path = paths[index].as_mut().expect("an admitted sequence has a path");
+            path.grow(&mut known.chooser, &logits[..columns.min(logits.len())], self.target_vocabulary)
+        })?;
         Ok(paths.into_iter().map(|path| path.map_or_else(Draft::default, Path::into_draft)).collect())
     }
 

@@ -17,6 +17,7 @@
 mod draft_model;
 mod choice;
 mod path;
+mod cross_vocabulary;
 mod runner;
 mod cache;
 mod rows;
@@ -25,4 +26,5 @@ mod scripted;
 #[cfg(test)]
 mod tests;
 
+pub use cross_vocabulary::{CrossVocabulary, Tokenizers};
 pub use draft_model::DraftModel;

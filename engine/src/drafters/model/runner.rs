@@ -40,6 +40,12 @@ impl Runner {
         self.caches.get(&sequence).map_or(0, |cache| cache.committed)
     }
 
+    /// The last committed tokens of a sequence, at most `count`.
+    pub(super) fn last_committed(&self, sequence: SequenceId, count: usize) -> &[TokenId] {
+        let Some(cache) = self.caches.get(&sequence) else { return &[] };
+        &cache.tokens[cache.committed.saturating_sub(count)..cache.committed]
+    }
+
     /// Adds committed tokens.
     pub(super) fn extend(&mut self, sequence: SequenceId, tokens: &[TokenId]) {
         self.splice(sequence, self.committed(sequence), tokens);
@@ -82,41 +88,65 @@ impl Runner {
         wanted.iter().map(|wanted| admit(wanted).unwrap_or(0)).collect()
     }
 
-    /// Adds a drafted token behind all others, to be computed next.
-    pub(super) fn push(&mut self, sequence: SequenceId, token: TokenId) {
-        self.cache(sequence).tokens.push(token);
+    /// Grows the drafts of admitted sequences, each named with an index for `next`, and ends the call.
+    ///
+    /// `next` takes the logits behind the last of a sequence's tokens and returns the token whose logits are wanted
+    /// next, or `None` at the draft's end. Each further depth takes one forward for all, or as many as have room for
+    /// their rows.
+    pub(super) fn grow(
+        &mut self,
+        mut going: Vec<(usize, SequenceId)>,
+        mut next: impl FnMut(usize, &[f32]) -> Option<TokenId>,
+    ) -> Result<()> {
+        let mut outcome = Ok(());
+        while outcome.is_ok() && !going.is_empty() {
+            let mut went_on = Vec::new();
+            outcome = self.advance(&going, |cache, (index, sequence), logits| {
+                if let Some(token) = next(index, logits) {
+                    cache.tokens.push(token);
+                    went_on.push((index, sequence));
+                }
+            });
+            going = went_on;
+        }
+        self.settle();
+        outcome
     }
 
-    /// Computes all uncomputed tokens of admitted sequences and gives `visit` the logits behind the last of each, with
-    /// the sequence's index in `sequences`.
-    pub(super) fn advance(&mut self, sequences: &[SequenceId], mut visit: impl FnMut(usize, &[f32])) -> Result<()> {
-        sequences.iter().for_each(|&sequence| self.take_blocks(sequence));
+    /// Computes all uncomputed tokens of the sequences and gives `visit` the logits behind the last of each.
+    fn advance(
+        &mut self,
+        going: &[(usize, SequenceId)],
+        mut visit: impl FnMut(&mut Cache, (usize, SequenceId), &[f32]),
+    ) -> Result<()> {
+        going.iter().for_each(|&(_, sequence)| self.take_blocks(sequence));
+        let mut uncomputed: Vec<_> = going.iter().map(|(_, sequence)| self.caches[sequence].uncomputed()).collect();
         loop {
-            let uncomputed: Vec<_> = sequences.iter().map(|id| self.caches[id].uncomputed()).collect();
             let shares = rows::shares(&uncomputed, self.model.limits());
             if shares.is_empty() {
                 return Ok(());
             }
             let mut batch = Batch::default();
-            for &(index, count) in &shares {
-                rows::append(&mut batch, &self.caches[&sequences[index]], count, self.block_tokens);
+            for &(at, count) in &shares {
+                rows::append(&mut batch, &self.caches[&going[at].1], count, self.block_tokens);
             }
             // Rows count as computed only now, so an error leaves none whose values are unknown.
             let logits = self.model.forward(&batch)?;
             let mut row = 0;
-            for (index, count) in shares {
-                let cache = self.cache(sequences[index]);
+            for (at, count) in shares {
+                uncomputed[at] -= count;
+                let cache = self.cache(going[at].1);
                 cache.computed += count;
-                if cache.uncomputed() == 0 {
-                    visit(index, logits.row(row));
+                if uncomputed[at] == 0 {
+                    visit(cache, going[at], logits.row(row));
                     row += 1;
                 }
             }
         }
     }
 
-    /// Ends a call, also one that failed: what was drafted and not computed is forgotten.
-    pub(super) fn settle(&mut self) {
+    /// What was drafted and not computed is forgotten.
+    fn settle(&mut self) {
         for cache in self.caches.values_mut().filter(|cache| cache.used == self.call) {
             cache.settle();
             cache.trim(self.block_tokens, &mut self.pool);

@@ -16,6 +16,9 @@ pub(super) struct Log {
     pub(super) until_failure: Option<usize>,
 }
 
+/// From the tokens seen to logits, `[vocabulary]`.
+pub(super) type Script = Arc<dyn Fn(&[TokenId]) -> Vec<f32> + Send + Sync>;
+
 #[derive(Clone)]
 pub(super) struct Scripted {
     pub(super) vocabulary: usize,
@@ -26,6 +29,8 @@ pub(super) struct Scripted {
     pub(super) spread: f32,
     /// Tells models apart.
     pub(super) seed: u64,
+    /// What the logits are instead of a hash.
+    pub(super) script: Option<Script>,
     cache: CacheSpec,
     slots: Vec<Option<(TokenId, usize)>>,
     pub(super) log: Arc<Mutex<Log>>,
@@ -47,6 +52,7 @@ impl Scripted {
             memory: 4,
             spread: 8.0,
             seed: 17,
+            script: None,
             cache: CacheSpec { block_tokens, blocks, block_bytes: 1 },
             slots: vec![None; block_tokens * blocks],
             log: Arc::default(),
@@ -55,6 +61,9 @@ impl Scripted {
 
     /// The logits behind the tokens `seen`, `[vocabulary]`.
     pub(super) fn scores(&self, seen: &[TokenId]) -> Vec<f32> {
+        if let Some(script) = &self.script {
+            return script(seen);
+        }
         let recent = &seen[seen.len().saturating_sub(self.memory)..];
         let state = recent.iter().fold(self.seed, |state, &token| mix(state ^ u64::from(token)));
         let score = |token: u64| (mix(state ^ (token << 32)) >> 40) as f32 / (1 << 24) as f32 * self.spread;
