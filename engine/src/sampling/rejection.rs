@@ -89,7 +89,7 @@ mod tests {
     /// A distribution with some zeros, from noise.
     fn random(seed: u64, place: u32) -> Vec<f32> {
         let key = NoiseKey::new(seed, place, 0, Stream::Target);
-        let mass = |token| if key.hash(token) % 4 == 0 { 0.0 } else { uniform(key.hash(token + 100)).powi(3) };
+        let mass = |token| if key.hash(token).is_multiple_of(4) { 0.0 } else { uniform(key.hash(token + 100)).powi(3) };
         let masses: Vec<f64> = (0..VOCABULARY as TokenId).map(mass).collect();
         let sum: f64 = masses.iter().sum();
         if sum == 0.0 {

@@ -21,7 +21,7 @@ use crate::{Encode, Result};
 /// Tokens with which new tokens are decoded, so that spaces and bytes come out as in the middle of a text.
 pub(super) const CONTEXT_TOKENS: usize = 16;
 /// Open text that stays when some of it becomes stable, at least.
-const OPEN_BYTES: usize = 256;
+const OPEN_BYTES: usize = 128;
 /// Stable text that open text is tokenised with, at most.
 const BEFORE_BYTES: usize = 32;
 /// Cuts tried in one reading.
