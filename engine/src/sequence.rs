@@ -12,9 +12,12 @@ use veridraft_models::{BlockId, TokenId};
 use crate::block_pool::BlockPool;
 use crate::choice::Adjustment;
 use crate::detokenizer::{Decode, Detokenizer};
+use crate::drafters::Draft;
 use crate::prefix_cache::{Cached, PrefixCache};
 use crate::report::{Finished, SequenceReport};
-use crate::sampling::{History, Sampler};
+use crate::sampling::rejection::{self, Rejection};
+use crate::sampling::typical::TypicalConfig;
+use crate::sampling::{History, NoiseKey, Sampler, SamplingConfig, Stream, uniform};
 use crate::stop_strings::StopStrings;
 use crate::{FinishReason, Logprobs, Request, Result, SequenceId, StopConditions, Verification};
 
@@ -151,10 +154,43 @@ impl Sequence {
         self.token_limit - self.tokens.len()
     }
 
-    /// The token that stands behind the last one, given the target's logits there.
-    pub(crate) fn sample(&mut self, logits: &[f32]) -> TokenId {
+    /// The token that stands behind the last one, given the target's logits there and the drafted tokens behind node `at`.
+    pub(crate) fn choose(&mut self, logits: &[f32], draft: &Draft, at: Option<usize>) -> TokenId {
         let position = u32::try_from(self.tokens.len()).expect("a context is shorter than 2^32 tokens");
-        self.sampler.sample(logits, &self.history, position)
+        match self.verification {
+            Verification::Coupled => self.sampler.sample(logits, &self.history, position),
+            Verification::Rejection => self.accept_or_draw(logits, draft, at, position),
+            Verification::Typical => {
+                let typical = self.typical(logits, draft, at);
+                typical.unwrap_or_else(|| self.sampler.sample(logits, &self.history, position))
+            }
+        }
+    }
+
+    fn accept_or_draw(&mut self, logits: &[f32], draft: &Draft, at: Option<usize>, position: u32) -> TokenId {
+        let SamplingConfig { seed, sample_index, .. } = *self.sampler.config();
+        let key = |stream| NoiseKey::new(seed, sample_index, position, stream);
+        let mut probabilities = Vec::new();
+        self.sampler.distribution(logits, &self.history, &mut probabilities);
+        let mut open = Rejection::new(probabilities);
+        for child in draft.children(at) {
+            let node = &draft.nodes[child];
+            let coin = uniform(key(Stream::Accept).hash(node.token));
+            if open.try_token(node.drawn_from.as_deref(), node.token, coin) {
+                return node.token;
+            }
+        }
+        rejection::draw(open.probabilities(), key(Stream::Residual))
+    }
+
+    fn typical(&mut self, logits: &[f32], draft: &Draft, at: Option<usize>) -> Option<TokenId> {
+        let mut children = draft.children(at).peekable();
+        children.peek()?;
+        let mut probabilities = Vec::new();
+        self.sampler.distribution(logits, &self.history, &mut probabilities);
+        let tokens = children.map(|child| draft.nodes[child].token);
+        let mut standing = tokens.filter(|&token| TypicalConfig::default().accepts(&probabilities, token));
+        standing.next()
     }
 
     /// Appends a produced token and returns the text that is now certain.

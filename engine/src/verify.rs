@@ -4,6 +4,10 @@
 //! alone, so the output cannot depend on the draft (Daliri, Musco, Suresh 2024). The draft only decides how many of the
 //! rows computed in one pass stand on the right tokens: the walk goes down the tree as long as there is a node with the
 //! token that was sampled.
+//!
+//! The other verifications look at the drafted tokens before they choose: see [`rejection`](crate::sampling::rejection)
+//! and [`typical`](crate::sampling::typical). Where none of them stands, or there is none, rejection draws from what is
+//! left and typical acceptance samples as coupled verification does.
 
 use veridraft_models::{Logits, TokenId};
 
@@ -37,7 +41,7 @@ pub(crate) fn verify(
     loop {
         let at = verified.path.last().copied();
         let row = logits.row(first + at.map_or(0, |node| node + 1));
-        let token = sequence.sample(row);
+        let token = sequence.choose(row, draft, at);
         verified.logprobs.extend(sequence.logprobs.output.map(|top| TokenLogprobs::new(row, token, top)));
         verified.text += &sequence.push(token, decoder);
         verified.tokens.push(token);

@@ -9,10 +9,9 @@ mod suffix_automaton;
 
 pub use draft::{Draft, DraftNode};
 pub use lookup::{Lookup, LookupConfig};
+pub use model::{CrossVocabulary, DraftModel, Tokenizers};
 pub use ngram::NgramDrafter;
 pub use suffix::{Suffix, SuffixConfig};
-pub use model::DraftModel;
-pub use model::{CrossVocabulary, DraftModel, Tokenizers};
 pub use suffix_automaton::{Occurrence, SuffixAutomaton};
 
 use veridraft_models::TokenId;

@@ -119,6 +119,10 @@ impl LanguageModel for Scripted {
         let values = batch.logit_rows.iter().flat_map(|&row| self.scores(&self.seen(batch, row as usize))).collect();
         Ok(Logits { vocabulary: self.vocabulary, values })
     }
+
+    fn copy_slots(&mut self, _: &[(u32, u32)]) -> Result<()> {
+        unreachable!("a draft model's sequences share nothing and are chains")
+    }
 }
 
 /// SplitMix64's finaliser (Steele, Lea, Flood 2014).
