@@ -3,9 +3,7 @@
 mod arguments;
 mod catalogue;
 mod commands;
-mod costs;
 mod draft_spec;
-mod drafters;
 mod interrupt;
 mod model_store;
 mod ngram_file;

@@ -15,7 +15,9 @@ pub mod cache;
 mod error;
 
 pub use batch::{Batch, BlockId, TokenId, TreeMask};
-pub use causal_model::{CausalModel, CausalModelConfig, FORMAT_VERSION, MatMulOperators, Metadata, Profile};
+pub use causal_model::{
+    CausalModel, CausalModelConfig, FORMAT_VERSION, MatMulOperators, Metadata, Profile, UnsizedModel,
+};
 pub use chat_template::{ChatTemplate, Message};
 pub use error::{Error, Result};
 pub use folder::{GenerationDefaults, ModelConfig, ModelFolder};

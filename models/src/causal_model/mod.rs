@@ -51,6 +51,18 @@ impl Default for CausalModelConfig {
     }
 }
 
+/// A session whose KV pages have no size yet, because several models share a budget and each must be known before it
+/// is divided.
+pub struct UnsizedModel {
+    path: PathBuf,
+    session: Session,
+    pages: Arc<KvPages>,
+    pool: Arc<Pool>,
+    metadata: Metadata,
+    block_bytes: usize,
+    trace: Option<TraceFolder>,
+}
+
 /// A session with its KV pages.
 pub struct CausalModel {
     path: PathBuf,
@@ -62,8 +74,8 @@ pub struct CausalModel {
     trace: Option<TraceFolder>,
 }
 
-impl CausalModel {
-    /// Opens an ONNX file that `veridraft export` wrote.
+impl UnsizedModel {
+    /// Opens an ONNX file that `veridraft export` wrote; `kv_memory` of the settings is left for later.
     pub fn open(runtime: &Runtime, path: &Path, config: CausalModelConfig) -> Result<Self> {
         let pages = Arc::new(KvPages::new(config.kv));
         let pool = Arc::new(Pool::new(config.threads).map_err(Error::Threads)?);
@@ -72,10 +84,28 @@ impl CausalModel {
             .map_err(|error| Error::model_file(path, format!("ONNX Runtime cannot open it: {}", one_line(&error))))?;
         let metadata = Metadata::read(&session, path)?;
         let block_bytes = pages.block_bytes().map_err(|reason| Error::model_file(path, reason))?;
-        let blocks = block_count(config.kv_memory, block_bytes, metadata.context_length)?;
+        Ok(Self { path: path.to_owned(), session, pages, pool, metadata, block_bytes, trace })
+    }
+
+    /// Bytes of one block of the KV cache, keys and values of all layers.
+    pub fn block_bytes(&self) -> usize {
+        self.block_bytes
+    }
+
+    /// Makes the KV cache: as many blocks as `bytes` pay for; `None` is one whole context, at most 1 GiB.
+    pub fn with_memory(self, bytes: Option<u64>) -> Result<CausalModel> {
+        let Self { path, session, pages, pool, metadata, block_bytes, trace } = self;
+        let blocks = block_count(bytes, block_bytes, metadata.context_length)?;
         pages.allocate(blocks).map_err(Error::Setting)?;
         let cache = CacheSpec { block_tokens: BLOCK_TOKENS, blocks: pages.blocks(), block_bytes };
-        Ok(Self { path: path.to_owned(), session, pages, pool, cache, metadata, trace })
+        Ok(CausalModel { path, session, pages, pool, cache, metadata, trace })
+    }
+}
+
+impl CausalModel {
+    /// Opens an ONNX file that `veridraft export` wrote.
+    pub fn open(runtime: &Runtime, path: &Path, config: CausalModelConfig) -> Result<Self> {
+        UnsizedModel::open(runtime, path, config)?.with_memory(config.kv_memory)
     }
 
     /// Threads of a forward pass, the caller's among them.

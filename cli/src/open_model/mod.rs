@@ -1,17 +1,21 @@
 //! Opens what a generating command needs: runtime library, model folder, session, engine.
 
+mod costs;
+mod drafters;
+mod memory;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use veridraft_engine::{Engine, EngineConfig, Parts, Request, SamplingConfig, StopConditions};
 use veridraft_models::runtime::{LibraryChoice, Runtime};
-use veridraft_models::{CausalModel, CausalModelConfig, LanguageModel, ModelFolder, Simd, TokenId};
+use veridraft_models::{CausalModelConfig, LanguageModel, ModelFolder, Simd, TokenId, UnsizedModel};
 
+use self::costs::CostFile;
 use crate::arguments::{DraftArguments, GenerationArguments, ModelArguments, SamplingArguments};
-use crate::costs::CostFile;
+use crate::model_store;
 use crate::usage::UsageError;
-use crate::{drafters, model_store};
 
 /// A model ready to generate.
 pub(crate) struct OpenModel {
@@ -40,16 +44,22 @@ impl OpenModel {
         let config = sampling_config(sampling, &folder);
         config.check().with_context(|| format!("`{}/generation_config.json`", resolved.path.display()))?;
         let runtime = Runtime::load(&LibraryChoice::from(model.ort_lib.clone()))?;
-        let target = CausalModel::open(&runtime, &folder.onnx_path, session).map_err(name_the_flag)?;
+        let target = UnsizedModel::open(&runtime, &folder.onnx_path, session)?;
+        let spec = &arguments.draft.draft;
+        let (draft_folder, draft) =
+            drafters::open_model(spec, &runtime, session)?.map(|open| open.into_parts()).unzip();
+        let mut models = memory::size([target].into_iter().chain(draft).collect(), model.kv_memory)?.into_iter();
+        let target = models.next().expect("as many models as were given");
         let weights = target.metadata().weights.clone();
-        if !target.limits().row_exact && !arguments.draft.draft.is_none() {
+        if !target.limits().row_exact && !spec.is_none() {
             eprintln!("note: the products of `{}` are not row-exact; drafts may change its text", resolved.name);
         }
         let (found, expected) = (folder.tokenizer.vocabulary(), target.vocabulary());
         if found > expected {
             bail!("`{}`: the tokenizer has {found} tokens, but the model {expected}", resolved.path.display());
         }
-        let drafters = drafters::open(&arguments.draft.draft, &folder)?;
+        let drafting_for = drafters::Target { folder: &folder, vocabulary: target.vocabulary() };
+        let drafters = drafters::open(spec, &drafting_for, draft_folder.zip(models.next()))?;
         let drafts = !drafters.is_empty();
         let cost_file = CostFile::of(&folder.onnx_path, &target, session, &runtime.version().to_string())?;
         let costs = cost_file.read();

@@ -1,0 +1,39 @@
+//! One budget of bytes for the KV caches of all models.
+
+use anyhow::Result;
+use veridraft_models::{CausalModel, UnsizedModel};
+
+use super::name_the_flag;
+
+/// Gives each model its share of `budget`: as many blocks as each other, for they compute the same texts. Without a
+/// budget each has the room of its own context.
+pub(crate) fn size(models: Vec<UnsizedModel>, budget: Option<u64>) -> Result<Vec<CausalModel>> {
+    let block_bytes: Vec<_> = models.iter().map(UnsizedModel::block_bytes).collect();
+    let shares = shares(&block_bytes, budget);
+    models.into_iter().zip(shares).map(|(model, share)| model.with_memory(share).map_err(name_the_flag)).collect()
+}
+
+fn shares(block_bytes: &[usize], budget: Option<u64>) -> Vec<Option<u64>> {
+    let all: u64 = block_bytes.iter().map(|&bytes| bytes as u64).sum();
+    let share = |&bytes: &usize| budget.map(|budget| budget / all * bytes as u64 + budget % all * bytes as u64 / all);
+    block_bytes.iter().map(share).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_split_into_as_many_blocks_for_each() {
+        let check = |block_bytes: &[usize], budget: u64, expected: &[u64]| {
+            let found = shares(block_bytes, Some(budget));
+            assert_eq!(found, expected.iter().copied().map(Some).collect::<Vec<_>>());
+            assert!(expected.iter().sum::<u64>() <= budget);
+        };
+        check(&[100], 1234, &[1234]);
+        check(&[300, 100], 4000, &[3000, 1000]);
+        check(&[300, 100], 4103, &[3077, 1025]);
+        check(&[1 << 40, 1 << 40], u64::MAX, &[u64::MAX / 2, u64::MAX / 2]);
+        assert_eq!(shares(&[300, 100], None), [None, None]);
+    }
+}
