@@ -14,9 +14,9 @@ pub(crate) fn size(models: Vec<UnsizedModel>, budget: Option<u64>) -> Result<Vec
 }
 
 fn shares(block_bytes: &[usize], budget: Option<u64>) -> Vec<Option<u64>> {
-    let all: u64 = block_bytes.iter().map(|&bytes| bytes as u64).sum();
-    let share = |&bytes: &usize| budget.map(|budget| budget / all * bytes as u64 + budget % all * bytes as u64 / all);
-    block_bytes.iter().map(share).collect()
+    let all: u128 = block_bytes.iter().map(|&bytes| bytes as u128).sum();
+    let share = |bytes: usize, budget: u64| (u128::from(budget) * bytes as u128 / all) as u64;
+    block_bytes.iter().map(|&bytes| budget.map(|budget| share(bytes, budget))).collect()
 }
 
 #[cfg(test)]
@@ -33,7 +33,7 @@ mod tests {
         check(&[100], 1234, &[1234]);
         check(&[300, 100], 4000, &[3000, 1000]);
         check(&[300, 100], 4103, &[3077, 1025]);
-        check(&[1 << 40, 1 << 40], u64::MAX, &[u64::MAX / 2, u64::MAX / 2]);
+        check(&[1 << 40, 1 << 40], u64::MAX, &[u64::MAX / 2; 2]);
         assert_eq!(shares(&[300, 100], None), [None, None]);
     }
 }
