@@ -39,7 +39,7 @@ pub(super) fn decode(tokenizer: &Tokenizer, ids: &[TokenId], skip_special: bool)
 
 /// A panic leaves nothing half done: every call builds its result anew, and the crate skips a cache whose lock it cannot
 /// take, a poisoned one included. The process's panic hook still writes its line to standard error.
-fn guarded<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+pub(super) fn guarded<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")),

@@ -9,6 +9,7 @@
 
 mod config;
 mod library;
+mod token_bytes;
 #[cfg(test)]
 mod tests;
 
@@ -60,6 +61,19 @@ impl Tokenizer {
     pub fn encode_chat(&self, rendered: &str) -> Result<Vec<TokenId>> {
         let encoding = library::encode(&self.shared.tokenizer, rendered, false)?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Token ids of a text that stands behind another: nothing is added, nor the space that some tokenizers put before a
+    /// text.
+    pub fn encode_continuation(&self, text: &str) -> Result<Vec<TokenId>> {
+        token_bytes::encode_continuation(&self.shared.tokenizer, text)
+    }
+
+    /// The bytes that each token adds to a text, by id; empty for special tokens and for ids that no token has.
+    ///
+    /// Fails for tokenizers whose tokens have none of their own, such as those that put spaces between words.
+    pub fn token_bytes(&self) -> Result<Vec<Vec<u8>>> {
+        token_bytes::token_bytes(&self.shared.tokenizer)
     }
 
     /// The text of the ids, without special tokens. Ids that the vocabulary lacks give nothing.
