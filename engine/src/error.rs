@@ -58,6 +58,25 @@ pub enum Error {
         /// Tokens that there are.
         vocabulary: usize,
     },
+    /// Grammars cannot be compiled for the model's vocabulary.
+    #[error("the vocabulary does not serve grammars: {0}")]
+    Vocabulary(String),
+    /// A schema, an expression or a grammar that cannot be served.
+    #[error("{kind}: {reason}")]
+    Grammar {
+        /// What it is: "JSON schema" ...
+        kind: &'static str,
+        /// What was found.
+        reason: String,
+    },
+    /// A grammar refuses a token, or is too complex to go on with.
+    #[error("the grammar fails behind {pushed} tokens: {reason}")]
+    Constraint {
+        /// Tokens of the text so far.
+        pushed: usize,
+        /// Why.
+        reason: String,
+    },
     /// The forward pass failed; no sequence changed.
     #[error(transparent)]
     Model(#[from] veridraft_models::Error),

@@ -14,6 +14,7 @@ pub mod measure;
 pub mod drafters;
 pub mod ngram;
 pub mod sampling;
+pub mod constraint;
 mod block_pool;
 mod prefix_cache;
 mod detokenizer;
