@@ -1,12 +1,16 @@
 //! What integration tests share: models that need no checkpoint, and the places of optional data.
 
+mod constrained_text;
 mod one_token;
+mod scripted_constraint;
 mod scripted_drafter;
 mod scripted_model;
 mod shared_data;
 mod tiny_llama;
 
+pub use constrained_text::{BYTE_VOCABULARY, END_OF_TEXT, byte_vocabulary, constrained_tokens, hashed_logits, text_of};
 pub use one_token::one_token;
+pub use scripted_constraint::ScriptedConstraint;
 pub use scripted_drafter::ScriptedDrafter;
 pub use scripted_model::ScriptedModel;
 pub use shared_data::shared_data;
