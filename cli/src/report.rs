@@ -120,6 +120,8 @@ fn reason(reason: FinishReason) -> &'static str {
         FinishReason::Eos => "ended by the model",
         FinishReason::StopToken => "ended at a stop token",
         FinishReason::StopString => "ended at a stop string",
+        FinishReason::Complete => "complete",
+        FinishReason::Failed => "ended by an error",
         FinishReason::Length => "ended at the token limit",
         FinishReason::ContextFull => "ended with the context full",
         FinishReason::Cancelled => "interrupted",

@@ -27,7 +27,7 @@ use crate::drafters::Drafter;
 use crate::prefix_cache::PrefixCache;
 use crate::report::Finished;
 use crate::sequence::{Sequence, State};
-use crate::{Error, Request, Result, SequenceId};
+use crate::{Error, FinishReason, Request, Result, SequenceId};
 
 /// Settings of an engine.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +75,7 @@ pub struct Engine {
     prefixes: PrefixCache,
     sequences: BTreeMap<SequenceId, Sequence>,
     next_id: u64,
-    /// What is known of each drafter, in their order.
+    /// What is known of each drafter, in their order, and last of what constraints force.
     sources: Vec<Source>,
     /// Probability that pays for a row, as the last step had it.
     price: f64,
@@ -85,7 +85,8 @@ impl Engine {
     /// An engine with an empty cache.
     pub fn new(parts: Parts, config: EngineConfig) -> Self {
         let cache = parts.model.cache_spec();
-        let sources = parts.drafters.iter().map(|_| Source::default()).collect();
+        // One more, for what constraints force.
+        let sources = vec![Source::default(); parts.drafters.len() + 1];
         Self {
             parts,
             config,
@@ -118,7 +119,7 @@ impl Engine {
         match self.sequences.get_mut(&id) {
             Some(sequence) if !matches!(sequence.state, State::Finished(_)) => {
                 sequence.release(&mut self.pool, &mut self.prefixes);
-                sequence.cancel(&*self.parts.decoder)
+                sequence.end(FinishReason::Cancelled, &*self.parts.decoder)
             }
             _ => String::new(),
         }
@@ -212,7 +213,7 @@ impl Engine {
         if request.max_tokens == 0 {
             return Err(Error::NothingWanted);
         }
-        let sequence = Sequence::new(request.clone(), limits.context_length, self.parts.drafters.len())?;
+        let sequence = Sequence::new(request.clone(), limits.context_length, self.sources.len())?;
         let (cache, blocks) = (self.cache(), self.pool.blocks());
         let needed = sequence.token_limit.div_ceil(cache.block_tokens);
         if needed > blocks {

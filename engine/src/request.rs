@@ -4,6 +4,7 @@ use serde::Serialize;
 use veridraft_models::TokenId;
 
 use crate::SamplingConfig;
+use crate::constraint::Constraint;
 
 /// One text to be continued.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct Request {
     pub verification: Verification,
     /// What ends the sequence before `max_tokens`.
     pub stop: StopConditions,
+    /// What the new tokens must be; the sequence ends when nothing more can follow.
+    pub constraint: Option<Box<dyn Constraint>>,
     /// Log-probabilities that are wanted.
     pub logprobs: Logprobs,
 }
@@ -48,6 +51,7 @@ impl Request {
             sampling: SamplingConfig::default(),
             verification: Verification::default(),
             stop: StopConditions::default(),
+            constraint: None,
             logprobs: Logprobs::default(),
         }
     }
@@ -88,6 +92,10 @@ pub enum FinishReason {
     StopToken,
     /// A text of [`StopConditions::strings`] was completed.
     StopString,
+    /// The constraint lets nothing follow.
+    Complete,
+    /// The constraint failed, see [`StepReport::failures`](crate::StepReport::failures).
+    Failed,
     /// `max_tokens` tokens were produced.
     Length,
     /// The model's context, or the cache's, is full.

@@ -11,6 +11,7 @@ use veridraft_models::{BlockId, TokenId};
 
 use crate::block_pool::BlockPool;
 use crate::choice::Adjustment;
+use crate::constraint::{Constraint, Ending};
 use crate::detokenizer::{Decode, Detokenizer};
 use crate::drafters::Draft;
 use crate::prefix_cache::{Cached, PrefixCache};
@@ -46,6 +47,9 @@ pub(crate) struct Sequence {
     pub(crate) limit_reason: FinishReason,
     pub(crate) state: State,
     pub(crate) report: SequenceReport,
+    pub(crate) constraint: Option<Box<dyn Constraint>>,
+    /// The constraint lets nothing follow.
+    is_complete: bool,
     stop: StopConditions,
     sampler: Sampler,
     history: History,
@@ -71,7 +75,7 @@ struct TextOutput {
 
 impl Sequence {
     /// A sequence over the request's tokens, nothing of it computed; the engine names it when it takes it in.
-    pub(crate) fn new(request: Request, context_length: usize, drafters: usize) -> Result<Self> {
+    pub(crate) fn new(request: Request, context_length: usize, sources: usize) -> Result<Self> {
         let prompt_length = request.prompt.len();
         let wanted = prompt_length.saturating_add(request.max_tokens);
         let (token_limit, limit_reason) = if wanted <= context_length {
@@ -89,7 +93,7 @@ impl Sequence {
             token_limit,
             cached: Cached::default(),
             draft_levels: request.draft_min.min(request.draft_max)..=request.draft_max,
-            adjustments: vec![Adjustment::default(); drafters],
+            adjustments: vec![Adjustment::default(); sources],
             verification: request.verification,
             logprobs: request.logprobs,
             scored: 1,
@@ -102,6 +106,8 @@ impl Sequence {
                 detokenizer: Detokenizer::new(),
                 stop_strings: StopStrings::new(request.stop.strings.clone())?,
             },
+            constraint: request.constraint,
+            is_complete: false,
             stop: request.stop,
             tokens: request.prompt,
         })
@@ -155,7 +161,20 @@ impl Sequence {
     }
 
     /// The token that stands behind the last one, given the target's logits there and the drafted tokens behind node `at`.
-    pub(crate) fn choose(&mut self, logits: &[f32], draft: &Draft, at: Option<usize>) -> TokenId {
+    ///
+    /// Fails where the constraint does.
+    pub(crate) fn choose(&mut self, logits: &[f32], draft: &Draft, at: Option<usize>) -> Result<TokenId> {
+        let Some(constraint) = &mut self.constraint else { return Ok(self.verify(logits, draft, at)) };
+        let mut masked = logits.to_vec();
+        constraint.allowed()?.mask(&mut masked);
+        let token = self.verify(&masked, draft, at);
+        let constraint = self.constraint.as_mut().expect("it was found above");
+        constraint.push(token)?;
+        self.is_complete = constraint.ending()? == Ending::Must;
+        Ok(token)
+    }
+
+    fn verify(&mut self, logits: &[f32], draft: &Draft, at: Option<usize>) -> TokenId {
         let position = u32::try_from(self.tokens.len()).expect("a context is shorter than 2^32 tokens");
         match self.verification {
             Verification::Coupled => self.sampler.sample(logits, &self.history, position),
@@ -206,10 +225,10 @@ impl Sequence {
             self.state = State::Finished(FinishReason::StopString);
             return text;
         }
-        if self.remaining() > 0 {
+        if self.remaining() > 0 && !self.is_complete {
             return text;
         }
-        self.state = State::Finished(self.limit_reason);
+        self.state = State::Finished(if self.is_complete { FinishReason::Complete } else { self.limit_reason });
         let (rest, stopped) = self.text.flush(decoder);
         if stopped {
             self.state = State::Finished(FinishReason::StopString);
@@ -218,8 +237,8 @@ impl Sequence {
     }
 
     /// Ends the sequence and returns the text held back so far.
-    pub(crate) fn cancel(&mut self, decoder: &dyn Decode) -> String {
-        self.state = State::Finished(FinishReason::Cancelled);
+    pub(crate) fn end(&mut self, reason: FinishReason, decoder: &dyn Decode) -> String {
+        self.state = State::Finished(reason);
         self.text.flush(decoder).0
     }
 

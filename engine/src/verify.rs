@@ -15,6 +15,7 @@ use crate::detokenizer::Decode;
 use crate::drafters::Draft;
 use crate::sampling::TokenLogprobs;
 use crate::sequence::Sequence;
+use crate::{Error, FinishReason};
 
 /// What verification of one sequence's rows gave.
 #[derive(Default)]
@@ -27,6 +28,8 @@ pub(crate) struct Verified {
     pub(crate) text: String,
     /// One a token, where wanted.
     pub(crate) logprobs: Vec<TokenLogprobs>,
+    /// Why the constraint failed and ended the sequence.
+    pub(crate) failure: Option<Error>,
 }
 
 /// Produces tokens for `sequence` from its rows of `logits`, `first` on: one for its last token, one a node of the draft.
@@ -41,7 +44,14 @@ pub(crate) fn verify(
     loop {
         let at = verified.path.last().copied();
         let row = logits.row(first + at.map_or(0, |node| node + 1));
-        let token = sequence.choose(row, draft, at);
+        let token = match sequence.choose(row, draft, at) {
+            Ok(token) => token,
+            Err(error) => {
+                verified.text += &sequence.end(FinishReason::Failed, decoder);
+                verified.failure = Some(error);
+                return verified;
+            }
+        };
         verified.logprobs.extend(sequence.logprobs.output.map(|top| TokenLogprobs::new(row, token, top)));
         verified.text += &sequence.push(token, decoder);
         verified.tokens.push(token);

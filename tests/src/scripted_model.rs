@@ -19,6 +19,8 @@ pub struct ScriptedModel {
     pub tree: bool,
     /// Whether sequences may share blocks.
     pub share_blocks: bool,
+    /// Logits behind the tokens seen, `[vocabulary]`, instead of the hash.
+    pub logits: Option<Box<dyn Fn(&[TokenId]) -> Vec<f32> + Send>>,
     /// Fails passes whose number is a multiple of this; 0 never.
     pub fail_every: usize,
     cache: CacheSpec,
@@ -36,6 +38,7 @@ impl ScriptedModel {
             max_rows: 64,
             tree: true,
             share_blocks: true,
+            logits: None,
             fail_every: 0,
             cache: CacheSpec { block_tokens, blocks, block_bytes: 1 },
             slots: vec![None; block_tokens * blocks],
@@ -80,6 +83,9 @@ impl ScriptedModel {
 
     /// The logits behind the tokens `seen`, `[vocabulary]`.
     pub fn scores(&self, seen: &[TokenId]) -> Vec<f32> {
+        if let Some(logits) = &self.logits {
+            return logits(seen);
+        }
         let recent = &seen[seen.len().saturating_sub(self.memory)..];
         let state = recent.iter().fold(17_u64, |state, &token| mix(state ^ u64::from(token)));
         let score = |token: u64| (mix(state ^ (token << 32)) >> 40) as f32 / (1 << 21) as f32;

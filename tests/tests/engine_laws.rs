@@ -6,13 +6,14 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+use veridraft_engine::constraint::{Constraint, Ending};
 use veridraft_engine::drafters::{Drafter, Lookup};
 use veridraft_engine::sampling::{History, Sampler};
 use veridraft_engine::{
     CostModel, Decode, Engine, EngineConfig, FinishReason, Parts, Request, SamplingConfig, StopConditions,
 };
 use veridraft_models::TokenId;
-use veridraft_tests::{ScriptedDrafter, ScriptedModel};
+use veridraft_tests::{ScriptedConstraint, ScriptedDrafter, ScriptedModel};
 
 const BLOCK_TOKENS: usize = 4;
 
@@ -67,10 +68,19 @@ fn alone(request: &Request) -> (Vec<TokenId>, String, FinishReason) {
     let mut sampler = Sampler::new(request.sampling.clone()).expect("settings in range");
     let mut history = History::new(&request.sampling);
     history.extend_prompt(&request.prompt);
+    let mut constraint = request.constraint.clone();
     let (mut output, mut text) = (Vec::new(), String::new());
     loop {
         let seen = [request.prompt.as_slice(), &output].concat();
-        let token = sampler.sample(&model.scores(&seen), &history, seen.len() as u32);
+        let mut scores = model.scores(&seen);
+        if let Some(constraint) = &mut constraint {
+            constraint.allowed().expect("it never fails").mask(&mut scores);
+        }
+        let token = sampler.sample(&scores, &history, seen.len() as u32);
+        let ending = constraint.as_mut().map(|constraint| {
+            constraint.push(token).expect("it was allowed");
+            constraint.ending().expect("it never fails")
+        });
         history.push_output(token);
         output.push(token);
         if request.stop.eos_ids.contains(&token) {
@@ -84,6 +94,9 @@ fn alone(request: &Request) -> (Vec<TokenId>, String, FinishReason) {
         if let Some(length) = completed {
             text.truncate(text.len() - length);
             return (output, text, FinishReason::StopString);
+        }
+        if ending == Some(Ending::Must) {
+            return (output, text, FinishReason::Complete);
         }
         if output.len() == request.max_tokens {
             return (output, text, FinishReason::Length);
@@ -116,14 +129,17 @@ fn request() -> impl Strategy<Value = Request> {
         Just(StopConditions { eos_ids: vec![3], token_ids: vec![5], strings: Vec::new() }),
         Just(StopConditions { strings: vec!["ab".to_owned(), "cde".to_owned()], ..StopConditions::default() }),
     ];
-    (proptest::collection::vec(0..12_u32, 1..40), 1..40_usize, sampling(), stop).prop_map(
-        |(prompt, max_tokens, sampling, stop)| Request {
-            draft_max: 4,
-            sampling,
-            stop,
-            ..Request::new(prompt, max_tokens)
-        },
-    )
+    let constraint = prop_oneof![
+        2 => Just(None),
+        1 => (any::<u64>(), 1..40_usize).prop_map(|(seed, length)| {
+            let constraint = ScriptedConstraint { seed, vocabulary: 12, eos: Some(3), length, pushed: Vec::new() };
+            Some(Box::new(constraint) as Box<dyn Constraint>)
+        }),
+    ];
+    let prompt = proptest::collection::vec(0..12_u32, 1..40);
+    (prompt, 1..40_usize, sampling(), stop, constraint).prop_map(|(prompt, max_tokens, sampling, stop, constraint)| {
+        Request { draft_max: 4, sampling, stop, constraint, ..Request::new(prompt, max_tokens) }
+    })
 }
 
 /// What may vary without changing a text.

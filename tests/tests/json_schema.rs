@@ -1,14 +1,24 @@
-//! Constrained decoding against an independent validator: whatever the logits say, the text is valid.
+//! Constrained decoding against an independent validator: whatever the logits say, the text is valid, and it is the same
+//! with drafts.
 //!
 //! The schemas are those of the official test suite, in `shared/` beside the repository; without it the test says that
 //! it is skipped.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use serde_json::Value;
-use veridraft_engine::SamplingConfig;
 use veridraft_engine::constraint::{Grammar, Guidance};
+use veridraft_engine::drafters::{Drafter, Lookup, Suffix};
+use veridraft_engine::{
+    CostModel, Decode, Engine, EngineConfig, FinishReason, Parts, Request, SamplingConfig, StopConditions,
+};
 use veridraft_models::TokenId;
-use veridraft_tests::{END_OF_TEXT, byte_vocabulary, constrained_tokens, hashed_logits, shared_data, text_of};
+use veridraft_tests::{
+    BYTE_VOCABULARY, END_OF_TEXT, ScriptedModel, byte_vocabulary, constrained_tokens, hashed_logits, shared_data,
+    text_of,
+};
 
 /// Schemas taken, in the order of the file.
 const SCHEMAS: usize = 100;
@@ -64,6 +74,50 @@ fn text_under(constraint: &Guidance, seed: u64) -> Result<String> {
     Ok(String::from_utf8(text_of(&tokens.context("the text does not come to an end")?))?)
 }
 
+/// Bytes that are no text of their own until their character is whole.
+struct Bytes;
+
+impl Decode for Bytes {
+    fn decode(&self, ids: &[TokenId]) -> String {
+        String::from_utf8_lossy(&text_of(ids)).into_owned()
+    }
+}
+
+/// The tokens of the same text by an engine, and how many drafted ones stand in it.
+fn by_engine(constraint: &Guidance, seed: u64, drafters: Vec<Box<dyn Drafter>>) -> Result<(Vec<TokenId>, usize)> {
+    // No longer than this, because nothing holds the part of an e-mail address before the `@` to its 64 characters.
+    let brief_from = [0, 8, 20, 40][seed as usize % 4];
+    let mut model = ScriptedModel::new(16, 80);
+    model.vocabulary = BYTE_VOCABULARY;
+    model.context_length = 1200;
+    model.logits = Some(Box::new(move |seen| hashed_logits(seed, &seen[1..], brief_from)));
+    let draft_max = if drafters.is_empty() { 0 } else { 8 };
+    let parts = Parts {
+        model: Box::new(model),
+        decoder: Arc::new(Bytes),
+        drafters,
+        costs: CostModel::default(),
+        clock: Box::new(|| Duration::ZERO),
+    };
+    let mut engine = Engine::new(parts, EngineConfig::default());
+    let request = Request {
+        draft_max,
+        sampling: SamplingConfig { seed, temperature: 1.0, ..SamplingConfig::default() },
+        stop: StopConditions { eos_ids: vec![END_OF_TEXT], ..StopConditions::default() },
+        constraint: Some(Box::new(constraint.clone())),
+        ..Request::new(vec![0], 1000)
+    };
+    let id = engine.add(request)?;
+    while engine.has_work() {
+        let report = engine.step()?;
+        assert_eq!(report.failures, [""; 0]);
+    }
+    let finished = engine.remove(id).context("it was added")?;
+    let accepted = finished.report.sources.values().map(|source| source.accepted).sum();
+    assert!(matches!(finished.reason, FinishReason::Eos | FinishReason::Complete), "{:?}", finished.reason);
+    Ok((finished.token_ids, accepted))
+}
+
 /// Whether the validator, which reads numbers as doubles, can judge the value.
 fn is_exact(value: &Value) -> bool {
     match value {
@@ -80,7 +134,7 @@ fn a_text_under_a_schema_is_valid_whatever_the_logits() -> Result<()> {
     let (served, refused) = served(cases);
     println!("{} schemas served, {} refused: {refused:#?}", served.len(), refused.len());
     assert_eq!(served.len(), SCHEMAS);
-    let mut judged = 0;
+    let (mut judged, mut accepted) = (0, 0);
     for (Case { id, schema }, constraint) in served {
         let validator = jsonschema::options().should_validate_formats(true).build(&schema)?;
         for seed in 0..SEEDS {
@@ -89,9 +143,18 @@ fn a_text_under_a_schema_is_valid_whatever_the_logits() -> Result<()> {
             let errors: Vec<String> = validator.iter_errors(&value).map(|error| error.to_string()).collect();
             assert!(errors.is_empty() || !is_exact(&value), "{id}: {schema}\n{text}\n{errors:?}");
             judged += u64::from(is_exact(&value));
+            let (plain, _) = by_engine(&constraint, seed, Vec::new())?;
+            let drafters: Vec<Box<dyn Drafter>> = vec![Box::new(Suffix::default()), Box::new(Lookup::default())];
+            let (drafted, stand) = by_engine(&constraint, seed, drafters)?;
+            assert_eq!(drafted, plain, "{id}");
+            accepted += stand;
+            let whole = plain.strip_suffix(&[END_OF_TEXT]).unwrap_or(&plain);
+            let value: Value = serde_json::from_slice(&text_of(whole)).with_context(|| id.clone())?;
+            assert!(validator.is_valid(&value) || !is_exact(&value), "{id}: {value}");
         }
     }
-    println!("{judged} texts judged");
+    println!("{judged} texts judged, {accepted} drafted tokens stand in them");
+    assert!(accepted > 100);
     assert!(judged > SCHEMAS as u64 * SEEDS * 9 / 10);
     Ok(())
 }

@@ -85,6 +85,27 @@ impl Draft {
         self.nodes = kept;
     }
 
+    /// Cuts every path behind as many of its tokens as `accepted` says.
+    pub(crate) fn keep_paths(&mut self, mut accepted: impl FnMut(&[TokenId]) -> usize) {
+        let is_leaf = |leaf: &usize| self.children(Some(*leaf)).next().is_none();
+        let mut is_kept = vec![false; self.nodes.len()];
+        for leaf in (0..self.nodes.len()).filter(is_leaf) {
+            let mut path: Vec<_> = std::iter::successors(Some(leaf), |&node| self.nodes[node].parent).collect();
+            path.reverse();
+            let tokens: Vec<_> = path.iter().map(|&node| self.nodes[node].token).collect();
+            path[..accepted(&tokens).min(path.len())].iter().for_each(|&node| is_kept[node] = true);
+        }
+        let mut places: Vec<usize> = Vec::with_capacity(self.nodes.len());
+        let mut kept: Vec<DraftNode> = Vec::new();
+        for (node, is_kept) in std::mem::take(&mut self.nodes).into_iter().zip(is_kept) {
+            places.push(kept.len());
+            if is_kept {
+                kept.push(DraftNode { parent: node.parent.map(|parent| places[parent]), ..node });
+            }
+        }
+        self.nodes = kept;
+    }
+
     /// Says what breaks the order of parents or the difference of siblings, or which token is not below `vocabulary`.
     pub fn check(&self, vocabulary: usize) -> Result<(), String> {
         for (index, node) in self.nodes.iter().enumerate() {
@@ -134,6 +155,18 @@ mod tests {
         check(3, 9, 1, &[(7, None), (8, Some(0)), (5, Some(1))]);
         check(2, 4, 2, &[(7, None), (8, Some(0)), (9, None), (8, Some(2))]);
         check(3, 9, 9, &[(7, None), (8, Some(0)), (9, None), (8, Some(2)), (7, Some(2)), (5, Some(1))]);
+    }
+
+    #[test]
+    fn each_path_is_cut_where_it_is_no_longer_accepted() {
+        let mut draft = tree(&[(7, None), (8, Some(0)), (9, None), (8, Some(2)), (7, Some(2)), (5, Some(1))]);
+        draft.keep_paths(|tokens| match tokens {
+            [7, 8, 5] => 2,
+            [9, 8] => 0,
+            [9, 7] => 1,
+            other => panic!("no path: {other:?}"),
+        });
+        assert_eq!(draft, tree(&[(7, None), (8, Some(0)), (9, None)]));
     }
 
     #[test]

@@ -23,6 +23,8 @@ impl Engine {
         }
         let plain = self.plain_load(parts);
         for (part, (verified, prompt_logprobs)) in parts.iter().zip(verified) {
+            let failure = verified.failure.as_ref();
+            report.failures.extend(failure.map(|error| format!("sequence {}: {error}", part.sequence.0)));
             self.score(part, &verified);
             let step = self.settle(part, verified, prompt_logprobs, moved.is_ok());
             self.credit(part, &step, plain, report.rows);
@@ -107,7 +109,7 @@ impl Engine {
 
     fn outcomes(&self, guesses: &[Guess], path: &[usize]) -> BTreeMap<&'static str, Outcome> {
         let mut outcomes: BTreeMap<_, Outcome> = BTreeMap::new();
-        let name = |guess: &Guess| self.parts.drafters[guess.source].name();
+        let name = |guess: &Guess| self.source_name(guess.source);
         for guess in guesses {
             outcomes.entry(name(guess)).or_default().proposed += 1;
         }
@@ -137,13 +139,14 @@ impl Engine {
         let token = if plain.rows == part.rows { costs.time(share) } else { costs.time(plain) / plain.rows as f64 };
         let added = costs.time(Load { rows, ..plain }) - costs.time(plain);
         let row = if drafted == 0 { 0.0 } else { added / drafted as f64 };
+        let names: Vec<_> = (0..self.sources.len()).map(|source| self.source_name(source)).collect();
         let sequence = self.sequences.get_mut(&part.sequence).expect("a planned sequence exists");
         for (name, outcome) in &step.sources {
             let source = sequence.report.sources.entry(name).or_default();
             source.gain += outcome.accepted as f64 * token - outcome.proposed as f64 * row;
         }
         for proposal in &part.proposals {
-            let source = sequence.report.sources.entry(self.parts.drafters[proposal.source].name()).or_default();
+            let source = sequence.report.sources.entry(names[proposal.source]).or_default();
             source.duration += proposal.took;
             source.gain -= proposal.took.as_secs_f64();
         }

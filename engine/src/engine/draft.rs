@@ -23,6 +23,8 @@ use crate::{SequenceId, Verification};
 const NODES_A_LEVEL: usize = 2;
 /// Alternatives behind one token, at most.
 const CHILDREN: usize = 4;
+/// Confidence in what a constraint forces: another cut of the same text into tokens would be allowed too.
+const FORCED: f32 = 0.98;
 /// How fast the measured time of a proposal follows the latest.
 const RATE: f64 = 0.2;
 /// What is left of a draft model's record after a step that did not ask it.
@@ -52,6 +54,7 @@ impl Engine {
         if parts.iter().all(|part| part.depth_max == 0) {
             return;
         }
+        parts.iter_mut().for_each(|part| self.force(part));
         for source in self.sources_of(Effort::Table) {
             let levels = parts.iter().map(|part| (part.sequence, part.depth_max)).collect();
             self.ask(&Inquiry { source, levels, least_probability: 0.0 }, parts, report);
@@ -77,10 +80,25 @@ impl Engine {
         }
     }
 
+    /// The name of a drafter, or of what constraints force.
+    pub(super) fn source_name(&self, source: usize) -> &'static str {
+        self.parts.drafters.get(source).map_or("grammar", |drafter| drafter.name())
+    }
+
+    /// Proposes the tokens that a sequence's constraint leaves no choice about.
+    fn force(&mut self, part: &mut Part) {
+        let sequence = self.sequences.get_mut(&part.sequence).expect("a planned sequence exists");
+        let Some(constraint) = sequence.constraint.as_mut().filter(|_| part.depth_max > 0) else { return };
+        let before = (self.parts.clock)();
+        let draft = Draft::chain(constraint.forced(part.depth_max).into_iter().map(|token| (token, FORCED)));
+        let took = (self.parts.clock)() - before;
+        part.proposals.push(Proposal { source: self.parts.drafters.len(), draft, took });
+    }
+
     fn sources_of(&self, effort: Effort) -> Vec<usize> {
         let asked =
             |&source: &usize| !self.sources[source].is_retired && self.parts.drafters[source].effort() == effort;
-        (0..self.sources.len()).filter(asked).collect()
+        (0..self.parts.drafters.len()).filter(asked).collect()
     }
 
     /// Lets a drafter propose; one that fails is not asked again.
@@ -107,7 +125,11 @@ impl Engine {
         let share = took / u32::try_from(wanted.len()).unwrap_or(u32::MAX);
         let mut drafts: HashMap<_, _> = wanted.iter().map(|request| request.sequence).zip(drafts).collect();
         for part in parts {
-            if let Some(draft) = drafts.remove(&part.sequence) {
+            if let Some(mut draft) = drafts.remove(&part.sequence) {
+                let sequence = self.sequences.get_mut(&part.sequence).expect("a planned sequence exists");
+                if let Some(constraint) = &mut sequence.constraint {
+                    draft.keep_paths(|tokens| constraint.accepts(tokens));
+                }
                 part.proposals.push(Proposal { source, draft, took: share });
             }
         }
