@@ -27,7 +27,12 @@ impl Message {
     /// list of `{"type": "text", "text": ..}`, whose texts are joined.
     pub fn read_list(path: impl AsRef<Path>) -> Result<Vec<Self>> {
         let path = path.as_ref();
-        messages_of(&read_json(path)?).map_err(|reason| Error::Messages { path: path.to_owned(), reason })
+        Self::list_of(&read_json(path)?).map_err(|reason| Error::Messages { path: path.to_owned(), reason })
+    }
+
+    /// The conversation in a JSON value of the form that [`read_list`](Self::read_list) reads; else what is wrong.
+    pub fn list_of(json: &Json) -> Result<Vec<Self>, String> {
+        messages_of(json)
     }
 
     /// The message as a template sees it.
