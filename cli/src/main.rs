@@ -12,8 +12,10 @@ mod output;
 mod panics;
 mod progress;
 mod prompt;
+mod prompts;
 mod report;
 mod texts;
+mod set_up;
 mod usage;
 
 use std::process::ExitCode;

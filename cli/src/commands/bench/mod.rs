@@ -3,10 +3,12 @@
 mod forward;
 mod forward_report;
 mod one_sequence;
+mod speculate;
 
 use clap::{Args, Subcommand};
 
 use forward::ForwardArguments;
+use speculate::SpeculateArguments;
 
 /// `veridraft bench`
 #[derive(Debug, Args)]
@@ -22,11 +24,17 @@ enum Measurement {
     /// The rows are new tokens of one sequence, with logits for each. Passes of all row counts take turns, so that a
     /// machine that slows down slows all of them. Where the time of one row goes is measured apart, with a profile.
     Forward(ForwardArguments),
+    /// Compare plain decoding with drafters on your prompts
+    ///
+    /// Every prompt is answered plainly and by each `--draft`, in turn; the texts must be equal. Reports the speed-up
+    /// with its interval, what acceptance and the cost of passes allow at best, and where the time went.
+    Speculate(SpeculateArguments),
 }
 
 /// Runs the command.
 pub(crate) fn run(command: BenchCommand) -> anyhow::Result<()> {
     match command.measurement {
         Measurement::Forward(arguments) => forward::run(arguments),
+        Measurement::Speculate(arguments) => speculate::run(arguments),
     }
 }

@@ -1,0 +1,112 @@
+//! What a drafter's own guesses would have given at each draft length, and which length was best.
+//!
+//! The run is replayed with drafts cut to `k` tokens. A pass that proposed `p` tokens and accepted `a` of them emitted
+//! `a + 1`; cut to `k`, the same tokens take one or more passes, of which each proposes what was left of the draft, `k`
+//! at most. With `T(r)` the measured time of a forward pass of `r` rows and `d` the time that drafting took a pass,
+//!
+//! ```text
+//! speed-up(k) = E[tokens per pass] / (E[T(1 + proposed)] / T(1) + d / T(1))        and 1 at k = 0
+//! ```
+//!
+//! At the run's own length this is the run itself, as if passes cost what they were measured to. It assumes that a
+//! drafter asked again inside its draft proposes the rest of it, as copying drafters do. Scheduling and sampling, which
+//! plain decoding pays as well, are left out. The form is that of Leviathan et al. 2023, theorem 3.8, with measured
+//! costs and acceptance in the places of their models.
+
+use crate::set_up::Step;
+
+/// The best draft length and what each would have given.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Hindsight {
+    /// Drafted tokens a pass, at most, with which the run would have been fastest; 0 is plain decoding.
+    pub(super) draft_length: usize,
+    /// The speed-up that it allows.
+    pub(super) speed_up: f64,
+    /// For each draft length from 0 on.
+    pub(super) speed_ups: Vec<f64>,
+}
+
+/// Replays `steps` at each draft length up to `draft_max`. `ratio` is `T(rows) / T(1)`; `draft_cost` is the time of
+/// drafting a pass by `T(1)`.
+pub(super) fn hindsight(steps: &[Step], draft_max: usize, ratio: impl Fn(usize) -> f64, draft_cost: f64) -> Hindsight {
+    let predicted = |length| predicted(steps, length, &ratio, draft_cost);
+    let speed_ups: Vec<f64> = (0..=draft_max).map(predicted).collect();
+    let (draft_length, &speed_up) = speed_ups
+        .iter()
+        .enumerate()
+        // Of equal lengths the first, which is the cheapest.
+        .max_by(|(one, a), (other, b)| a.total_cmp(b).then(other.cmp(one)))
+        .expect("there is a length of 0");
+    Hindsight { draft_length, speed_up, speed_ups }
+}
+
+fn predicted(steps: &[Step], length: usize, ratio: &impl Fn(usize) -> f64, draft_cost: f64) -> f64 {
+    if length == 0 || steps.is_empty() {
+        return 1.0;
+    }
+    let (mut tokens, mut cost) = (0, 0.0);
+    for step in steps {
+        let mut emitted = 0;
+        while emitted <= step.accepted {
+            let proposed = length.min(step.proposed - emitted.min(step.proposed));
+            let accepted = length.min(step.accepted - emitted);
+            cost += ratio(1 + proposed) + draft_cost;
+            emitted += accepted + 1;
+        }
+        tokens += emitted;
+    }
+    tokens as f64 / cost
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(proposed: usize, accepted: usize) -> Step {
+        Step { proposed, accepted, tokens: accepted + 1, ..Step::default() }
+    }
+
+    fn check(steps: &[(usize, usize)], draft_cost: f64, expected: &[f64]) -> Hindsight {
+        let steps: Vec<_> = steps.iter().map(|&(proposed, accepted)| step(proposed, accepted)).collect();
+        let found = hindsight(&steps, expected.len() - 1, |rows| 0.9 + 0.1 * rows as f64, draft_cost);
+        for (length, (found, expected)) in found.speed_ups.iter().zip(expected).enumerate() {
+            assert!((found - expected).abs() < 1e-12, "length {length}: {found}, expected {expected}");
+        }
+        found
+    }
+
+    #[test]
+    fn guesses_that_are_all_right_pay_for_their_rows() {
+        // At 1: two passes of two rows for four tokens, T = 1.1; at 3: one pass of four rows, T = 1.3.
+        let best = check(&[(3, 3)], 0.0, &[1.0, 4.0 / 2.2, 4.0 / (1.2 + 1.0), 4.0 / 1.3]);
+        assert_eq!((best.draft_length, best.speed_up), (3, 4.0 / 1.3));
+    }
+
+    #[test]
+    fn wrong_guesses_cost_rows_and_drafting() {
+        let best = check(&[(2, 0), (0, 0)], 0.5, &[1.0, 2.0 / (1.6 + 1.5), 2.0 / (1.7 + 1.5)]);
+        assert_eq!((best.draft_length, best.speed_up), (0, 1.0));
+    }
+
+    #[test]
+    fn the_best_length_stops_before_the_guesses_that_fail() {
+        let best = check(&[(4, 1)], 0.0, &[1.0, 2.0 / 1.1, 2.0 / 1.2, 2.0 / 1.3, 2.0 / 1.4]);
+        assert_eq!(best.draft_length, 1);
+    }
+
+    #[test]
+    fn a_run_without_passes_allows_plain_speed() {
+        check(&[], 0.3, &[1.0, 1.0]);
+    }
+
+    #[test]
+    fn a_tree_may_accept_less_than_it_proposes_and_a_cut_draft_never_more() {
+        // More proposed than the length, and a replay that reaches behind the draft's end.
+        let steps = [step(8, 8)];
+        let found = hindsight(&steps, 8, |_| 1.0, 0.0);
+        // Two passes of 5 and 4 tokens at 4, three at 3 and 2; at 8 one pass of 9.
+        assert_eq!(found.speed_ups[8], 9.0);
+        assert_eq!(found.speed_ups[4], 4.5);
+        assert_eq!(found.speed_ups[1], 9.0 / 5.0);
+    }
+}
