@@ -11,6 +11,7 @@ use crate::commands::bench::BenchCommand;
 use crate::commands::model::ModelCommand;
 use crate::commands::runtime::RuntimeCommand;
 use crate::commands::train::TrainCommand;
+use crate::commands::verify::VerifyArguments;
 use crate::draft_spec::DraftSpec;
 
 /// Runs language models exported to ONNX, with exact speculative decoding: the same seed gives the same text, however
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     Bench(BenchCommand),
     /// Train a model of text that drafts
     Train(TrainCommand),
+    /// Prove on your prompts that drafting leaves the text alone; status 0: it does, 1: it differs, 3: could not run
+    Verify(VerifyArguments),
 }
 
 #[derive(Debug, Args)]

@@ -8,3 +8,4 @@ mod generation;
 pub(crate) mod model;
 pub(crate) mod runtime;
 pub(crate) mod train;
+pub(crate) mod verify;
