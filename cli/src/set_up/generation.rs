@@ -22,6 +22,8 @@ pub(crate) struct Step {
     pub(crate) rows: usize,
     /// Drafted tokens that were checked.
     pub(crate) proposed: usize,
+    /// Those of them that stood one behind the other, at most: all of a chain.
+    pub(crate) depth: usize,
     /// Drafted tokens that stand in the output.
     pub(crate) accepted: usize,
     /// Tokens produced.
@@ -37,7 +39,6 @@ pub(crate) struct Step {
 /// A request under way, alone in its engine.
 pub(crate) struct Answering {
     id: SequenceId,
-    drafting: Duration,
     generation: Generation,
 }
 
@@ -55,7 +56,7 @@ impl Answering {
     /// Queues the request.
     pub(crate) fn start(engine: &mut Engine, request: Request) -> Result<Self> {
         let id = engine.add(request)?;
-        Ok(Self { id, drafting: Duration::ZERO, generation: Generation::default() })
+        Ok(Self { id, generation: Generation::default() })
     }
 
     /// Runs up to `passes` passes.
@@ -65,9 +66,8 @@ impl Answering {
                 break;
             }
             let report = engine.step()?;
-            let spent = drafting_so_far(engine, self.id);
-            self.generation.steps.extend(step(&report, self.id, spent.saturating_sub(self.drafting)));
-            self.drafting = spent;
+            report.failures.iter().for_each(|failure| eprintln!("note: {failure}"));
+            self.generation.steps.extend(step(&report, self.id));
             report.sequences.iter().for_each(|sequence| self.generation.text += &sequence.text);
         }
         Ok(())
@@ -81,20 +81,16 @@ impl Answering {
 }
 
 /// A sequence's part of a step; `None` while its prompt is not computed to its end.
-fn step(report: &StepReport, id: SequenceId, drafting: Duration) -> Option<Step> {
+fn step(report: &StepReport, id: SequenceId) -> Option<Step> {
     let part = report.sequences.iter().find(|part| part.sequence == id && !part.tokens.is_empty())?;
     Some(Step {
         rows: report.rows,
         proposed: part.proposed,
+        depth: part.depth,
         accepted: part.accepted,
         tokens: part.tokens.len(),
         duration: report.duration,
         forward: report.forward,
-        drafting,
+        drafting: report.drafting,
     })
-}
-
-fn drafting_so_far(engine: &Engine, id: SequenceId) -> Duration {
-    let finished = engine.inspect(id).expect("the sequence was added and not removed");
-    finished.report.sources.values().map(|source| source.duration).sum()
 }

@@ -11,7 +11,6 @@ use generation::Answering;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -39,10 +38,13 @@ pub(crate) struct SetUpArguments {
     #[arg(long, value_name = "N", value_parser = parse_count)]
     pub(crate) limit: Option<NonZeroUsize>,
     /// A set-up to compare with plain decoding: who drafts, as for `generate`; several times
-    #[arg(long, value_name = "SPEC", default_value = "lookup")]
-    pub(crate) draft: Vec<NamedDraft>,
-    /// Drafted tokens verified in one step, at most
-    #[arg(long, value_name = "N", default_value = "8", value_parser = parse_count)]
+    #[arg(long, value_name = "SPEC", default_value = "auto")]
+    pub(crate) draft: Vec<DraftSpec>,
+    /// Drafted tokens one behind the other, at least, as for `generate`
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub(crate) draft_min: usize,
+    /// Drafted tokens one behind the other, at most, as for `generate`
+    #[arg(long, value_name = "N", default_value = "24", value_parser = parse_count)]
     pub(crate) draft_max: NonZeroUsize,
     /// New tokens of an answer, at most
     #[arg(short = 'n', long, value_name = "N", default_value = "128", value_parser = parse_count)]
@@ -54,21 +56,6 @@ pub(crate) struct SetUpArguments {
     pub(crate) model: ModelArguments,
     #[command(flatten)]
     pub(crate) sampling: SamplingArguments,
-}
-
-/// A draft as it was typed and as it was understood.
-#[derive(Clone, Debug)]
-pub(crate) struct NamedDraft {
-    text: String,
-    spec: DraftSpec,
-}
-
-impl FromStr for NamedDraft {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Ok(Self { text: text.to_owned(), spec: text.parse()? })
-    }
 }
 
 /// One way to decode, ready to run.
@@ -100,13 +87,14 @@ impl SetUps {
             max_tokens: arguments.max_tokens,
             trace: None,
             model: arguments.model,
-            draft: DraftArguments { draft: plain, draft_max: arguments.draft_max },
+            draft: DraftArguments { draft: plain, draft_min: arguments.draft_min, draft_max: arguments.draft_max },
             sampling: arguments.sampling,
         };
         let mut cases = vec![SetUp { draft: "none".to_owned(), open: OpenModel::open(&generation)? }];
         for draft in arguments.draft {
-            generation.draft.draft = draft.spec;
-            cases.push(SetUp { draft: draft.text, open: OpenModel::open(&generation)? });
+            let name = draft.to_string();
+            generation.draft.draft = draft;
+            cases.push(SetUp { draft: name, open: OpenModel::open(&generation)? });
         }
         Ok(Self { cases, arguments: generation })
     }
@@ -239,11 +227,5 @@ mod tests {
                 assert_eq!(behind.count(), 2, "{rounds:?}");
             }
         }
-    }
-
-    #[test]
-    fn a_draft_keeps_the_string_that_was_typed() {
-        assert_eq!("lookup".parse::<NamedDraft>().expect("it exists").text, "lookup");
-        assert!("magic".parse::<NamedDraft>().is_err());
     }
 }

@@ -56,6 +56,10 @@ mod tests {
             Limits { max_rows, context_length, ragged: true, tree: true, share_blocks: true, row_exact: true }
         }
 
+        fn copy_slots(&mut self, _: &[(u32, u32)]) -> veridraft_models::Result<()> {
+            unreachable!("its rows are one chain")
+        }
+
         fn vocabulary(&self) -> usize {
             2
         }

@@ -2,7 +2,7 @@
 //!
 //! The run is replayed with drafts cut to `k` tokens. A pass that proposed `p` tokens and accepted `a` of them emitted
 //! `a + 1`; cut to `k`, the same tokens take one or more passes, of which each proposes what was left of the draft, `k`
-//! at most. With `T(r)` the measured time of a forward pass of `r` rows and `d` the time that drafting took a pass,
+//! at most. A tree cut to `k` levels has its rows in proportion. With `T(r)` the measured time of a forward pass of `r` rows and `d` the time that drafting took a pass,
 //!
 //! ```text
 //! speed-up(k) = E[tokens per pass] / (E[T(1 + proposed)] / T(1) + d / T(1))        and 1 at k = 0
@@ -48,9 +48,10 @@ fn predicted(steps: &[Step], length: usize, ratio: &impl Fn(usize) -> f64, draft
     for step in steps {
         let mut emitted = 0;
         while emitted <= step.accepted {
-            let proposed = length.min(step.proposed - emitted.min(step.proposed));
+            let levels = length.min(step.depth - emitted.min(step.depth));
+            let rows = if levels == 0 { 0 } else { (step.proposed * levels).div_ceil(step.depth) };
             let accepted = length.min(step.accepted - emitted);
-            cost += ratio(1 + proposed) + draft_cost;
+            cost += ratio(1 + rows) + draft_cost;
             emitted += accepted + 1;
         }
         tokens += emitted;
@@ -63,7 +64,7 @@ mod tests {
     use super::*;
 
     fn step(proposed: usize, accepted: usize) -> Step {
-        Step { proposed, accepted, tokens: accepted + 1, ..Step::default() }
+        Step { proposed, depth: proposed, accepted, tokens: accepted + 1, ..Step::default() }
     }
 
     fn check(steps: &[(usize, usize)], draft_cost: f64, expected: &[f64]) -> Hindsight {
@@ -92,6 +93,14 @@ mod tests {
     fn the_best_length_stops_before_the_guesses_that_fail() {
         let best = check(&[(4, 1)], 0.0, &[1.0, 2.0 / 1.1, 2.0 / 1.2, 2.0 / 1.3, 2.0 / 1.4]);
         assert_eq!(best.draft_length, 1);
+    }
+
+    #[test]
+    fn a_tree_is_cut_by_levels() {
+        let tree = Step { proposed: 6, depth: 3, accepted: 2, tokens: 3, ..Step::default() };
+        let found = hindsight(&[tree], 3, |rows| rows as f64, 0.0);
+        // At 1 a level has two rows: two passes of three rows; at 2 one pass of five; at 3 one of seven.
+        assert_eq!(found.speed_ups, [1.0, 3.0 / 6.0, 3.0 / 5.0, 3.0 / 7.0]);
     }
 
     #[test]

@@ -158,7 +158,7 @@ fn costs(report: &SpeculateReport) -> String {
 fn hindsights(report: &SpeculateReport) -> String {
     let longest = report.subject.draft_max as f64;
     let series = |(index, set_up): (usize, &SetUpReport)| {
-        let allowed = (0u32..).map(f64::from).zip(set_up.allowed.by_draft_length.iter().copied()).collect();
+        let allowed = (0u32..).map(f64::from).zip(set_up.figures.allowed.by_draft_length.iter().copied()).collect();
         let reached = set_up.figures.speed_up.map(|speed_up| (longest, speed_up)).into_iter().collect();
         let (name, colour) = (set_up.draft.clone(), index % COLOURS);
         let name_of_reached = format!("{name}, reached");

@@ -57,7 +57,6 @@ pub(super) struct SetUpReport {
     pub(super) draft: String,
     #[serde(flatten)]
     pub(super) figures: Figures,
-    pub(super) allowed: Allowed,
     pub(super) positions: Vec<Position>,
     pub(super) categories: Vec<Category>,
 }
@@ -84,6 +83,7 @@ pub(super) struct Figures {
     /// Accepted by proposed.
     pub(super) acceptance_rate: f64,
     pub(super) time_ms: TimeShares,
+    pub(super) allowed: Allowed,
 }
 
 /// Where the time of decoding went.
@@ -141,15 +141,14 @@ impl SpeculateReport {
         let categories = categories(run);
         let set_up = |(case, draft): (usize, &String)| SetUpReport {
             draft: draft.clone(),
-            figures: Figures::new(&all, case),
-            allowed: allowed(&all, case, subject.draft_max, costs),
+            figures: Figures::new(&all, case, subject.draft_max, costs),
             positions: positions(&all, case),
             categories: categories
                 .iter()
                 .map(|(name, prompts)| Category {
                     category: name.clone(),
                     prompts: prompts.len(),
-                    figures: Figures::new(prompts, case),
+                    figures: Figures::new(prompts, case, subject.draft_max, costs),
                 })
                 .collect(),
         };
@@ -176,7 +175,7 @@ impl SpeculateReport {
 }
 
 impl Figures {
-    fn new(prompts: &[&Measured], case: usize) -> Self {
+    fn new(prompts: &[&Measured], case: usize, draft_max: usize, costs: &CostCurve) -> Self {
         let pairs: Vec<_> = prompts.iter().map(|prompt| Pair::new(prompt.totals(case), prompt.totals(0))).collect();
         let totals = totals(prompts, case);
         Self {
@@ -186,6 +185,7 @@ impl Figures {
             mean_acceptance_length: rounded(ratio(totals.emitted, totals.passes)),
             acceptance_rate: rounded(ratio(totals.accepted, totals.proposed)),
             time_ms: TimeShares::of(totals),
+            allowed: allowed(prompts, case, draft_max, costs),
         }
     }
 }
@@ -239,11 +239,11 @@ fn allowed(prompts: &[&Measured], case: usize, draft_max: usize, costs: &CostCur
 fn positions(prompts: &[&Measured], case: usize) -> Vec<Position> {
     let answers = prompts.iter().flat_map(|prompt| prompt.answers(case));
     let steps: Vec<&Step> = answers.flat_map(|answer| &answer.steps).collect();
-    let deepest = steps.iter().map(|step| step.proposed).max().unwrap_or(0);
+    let deepest = steps.iter().map(|step| step.depth).max().unwrap_or(0);
     let count = |reaches: &dyn Fn(&Step) -> bool| steps.iter().filter(|step| reaches(step)).count();
     let position = |position| Position {
         position,
-        proposed: count(&|step| step.proposed >= position),
+        proposed: count(&|step| step.depth >= position),
         accepted: count(&|step| step.accepted >= position),
     };
     (1..=deepest).map(position).collect()

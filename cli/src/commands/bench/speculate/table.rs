@@ -15,7 +15,8 @@ impl Display for SpeculateReport {
              every set-up gave the tokens of plain decoding\n"
         )?;
         let width = self.name_width();
-        let columns = ["prompts", "tokens/s", "speed-up", "95 %", "τ", "accepted", "draft", "verify", "other"];
+        let columns =
+            ["prompts", "tokens/s", "speed-up", "95 %", "allowed", "τ", "accepted", "draft", "verify", "other"];
         write_row(formatter, width, "", columns.map(str::to_owned))?;
         self.write_baseline(formatter, width)?;
         for set_up in &self.set_ups {
@@ -45,7 +46,7 @@ impl SpeculateReport {
         let row = |prompts: usize, speed: f64, verify: String, other: String| {
             let blank = String::new;
             let (prompts, speed) = (prompts.to_string(), format!("{speed:.1}"));
-            [prompts, speed, blank(), blank(), blank(), blank(), blank(), verify, other]
+            [prompts, speed, blank(), blank(), blank(), blank(), blank(), blank(), verify, other]
         };
         let [_, verify, other] = self.baseline.time_ms.percent().map(|share| format!("{share:.1} %"));
         write_row(formatter, width, "plain", row(self.prompts, self.baseline.tokens_per_second, verify, other))?;
@@ -57,13 +58,14 @@ impl SpeculateReport {
     }
 }
 
-fn cells(prompts: usize, figures: &Figures) -> [String; 9] {
+fn cells(prompts: usize, figures: &Figures) -> [String; 10] {
     let [draft, verify, other] = figures.time_ms.percent().map(|share| format!("{share:.1} %"));
     [
         prompts.to_string(),
         format!("{:.1}", figures.tokens_per_second),
         figures.speed_up.map_or("-".to_owned(), |speed_up| format!("{speed_up:.2}")),
         figures.speed_up_interval.map_or("-".to_owned(), |[low, high]| format!("{low:.2} - {high:.2}")),
+        format!("{:.2}", figures.allowed.speed_up),
         format!("{:.2}", figures.mean_acceptance_length),
         format!("{:.2}", figures.acceptance_rate),
         draft,
@@ -72,10 +74,10 @@ fn cells(prompts: usize, figures: &Figures) -> [String; 9] {
     ]
 }
 
-fn write_row(formatter: &mut Formatter, width: usize, name: &str, cells: [String; 9]) -> fmt::Result {
-    let [prompts, speed, speed_up, interval, length, rate, draft, verify, other] = cells;
+fn write_row(formatter: &mut Formatter, width: usize, name: &str, cells: [String; 10]) -> fmt::Result {
+    let [prompts, speed, speed_up, interval, allowed, length, rate, draft, verify, other] = cells;
     let line = format!(
-        "{name:width$}  {prompts:>7}  {speed:>8}  {speed_up:>8}  {interval:>11}  {length:>5}  {rate:>8}  \
+        "{name:width$}  {prompts:>7}  {speed:>8}  {speed_up:>8}  {interval:>11}  {allowed:>7}  {length:>5}  {rate:>8}  \
          {draft:>6}  {verify:>7}  {other:>6}"
     );
     writeln!(formatter, "{}", line.trim_end())
@@ -83,7 +85,8 @@ fn write_row(formatter: &mut Formatter, width: usize, name: &str, cells: [String
 
 /// Reached and allowed, on one line.
 pub(super) fn hindsight_line(set_up: &SetUpReport) -> String {
-    let SetUpReport { draft, figures, allowed, .. } = set_up;
+    let SetUpReport { draft, figures, .. } = set_up;
+    let allowed = &figures.allowed;
     let reached = figures.speed_up.map_or("-".to_owned(), |speed_up| format!("{speed_up:.2}"));
     format!(
         "{draft}: speed-up {reached} reached, {:.2} allowed by its guesses at draft length {} \

@@ -7,6 +7,7 @@ fn step(rows: usize, accepted: usize, milliseconds: u64) -> Step {
     Step {
         rows,
         proposed: rows - 1,
+        depth: rows - 1,
         accepted,
         tokens: accepted + 1,
         duration: Duration::from_millis(milliseconds),
@@ -104,7 +105,7 @@ fn guesses_are_counted_by_their_place() {
 #[test]
 fn what_the_costs_allow_stands_beside_what_was_reached() {
     let Allowed { speed_up, draft_length, cost_ratio, draft_cost, by_draft_length } =
-        fixed_report().set_ups[0].allowed.clone();
+        fixed_report().set_ups[0].figures.allowed.clone();
     // Drafting took 1 ms in five passes, a plain pass 4 ms.
     assert_eq!(draft_cost, 0.05);
     // Passes of 4, 2, 1, 1 and 1 rows cost 1.5, 1.25 and three times 1, and drafting 0.05 each.
