@@ -5,6 +5,9 @@
 
 use veridraft_models::{Batch, CacheSpec, Error, LanguageModel, Limits, Logits, Result, TokenId};
 
+/// Logits, `[vocabulary]`, by the tokens seen.
+pub type Script = Box<dyn Fn(&[TokenId]) -> Vec<f32> + Send>;
+
 /// A model whose next token depends on the last `memory` tokens: small memories make repetitive, draftable text.
 pub struct ScriptedModel {
     /// Tokens that the logits depend on, at most.
@@ -20,7 +23,7 @@ pub struct ScriptedModel {
     /// Whether sequences may share blocks.
     pub share_blocks: bool,
     /// Logits behind the tokens seen, `[vocabulary]`, instead of the hash.
-    pub logits: Option<Box<dyn Fn(&[TokenId]) -> Vec<f32> + Send>>,
+    pub logits: Option<Script>,
     /// Fails passes whose number is a multiple of this; 0 never.
     pub fail_every: usize,
     cache: CacheSpec,

@@ -9,9 +9,25 @@ use veridraft_models::{CausalModel, LanguageModel};
 use super::super::one_sequence::OneSequence;
 
 /// Passes of every row count.
-const PASSES: Rounds = Rounds { least: 9, time: Duration::from_secs(2) };
+const PASSES: Rounds = Rounds { least: 9, time: Duration::from_millis(1500) };
 /// Row counts that are all measured; of greater ones, every fourth.
 const DENSE: usize = 17;
+
+/// What passes cost: behind the mean context of all prompts, and of each category.
+pub(super) struct Costs {
+    pub(super) all: CostCurve,
+    /// In the order of the categories.
+    pub(super) categories: Vec<CostCurve>,
+}
+
+impl Costs {
+    /// Measures a curve for the contexts of all prompts, and one for those of each category.
+    pub(super) fn measure(model: CausalModel, draft_max: usize, all: usize, categories: &[usize]) -> Result<Self> {
+        let mut sequence = OneSequence { model };
+        let mut curve = |&context: &usize| CostCurve::measure(&mut sequence, draft_max, context);
+        Ok(Self { all: curve(&all)?, categories: categories.iter().map(curve).collect::<Result<_>>()? })
+    }
+}
 
 /// The median time of a pass at some row counts, the first being 1.
 #[derive(Clone, Debug)]
@@ -21,8 +37,7 @@ pub(super) struct CostCurve {
 
 impl CostCurve {
     /// Times passes of 1 to `draft_max + 1` rows behind `context` cached tokens, or as many as there is room for.
-    pub(super) fn measure(model: CausalModel, draft_max: usize, context: usize) -> Result<Self> {
-        let mut sequence = OneSequence { model };
+    pub(super) fn measure(sequence: &mut OneSequence, draft_max: usize, context: usize) -> Result<Self> {
         let most = (1 + draft_max).min(sequence.model.limits().max_rows).min(sequence.room());
         let context = context.min(sequence.room() - most);
         let rows: Vec<_> = (1..=most).filter(|rows| *rows <= DENSE || rows % 4 == 0 || *rows == most).collect();

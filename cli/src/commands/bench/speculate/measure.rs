@@ -27,12 +27,24 @@ pub(super) struct Measured {
 }
 
 impl Run {
-    /// The mean position of a token of an answer: how much a pass finds in the cache.
-    pub(super) fn middle(&self) -> usize {
-        let turns = || self.prompts.iter().flat_map(|prompt| &prompt.turns);
-        let sum: usize = turns().map(|turn| turn.prompt.len() + turn.answers[0].tokens.len() / 2).sum();
-        sum / turns().count().max(1)
+    /// Prompts by category, categories in the order of their first prompts.
+    pub(super) fn categories(&self) -> Vec<(String, Vec<&Measured>)> {
+        let mut categories: Vec<(String, Vec<&Measured>)> = Vec::new();
+        for prompt in &self.prompts {
+            match categories.iter_mut().find(|(name, _)| *name == prompt.category) {
+                Some((_, prompts)) => prompts.push(prompt),
+                None => categories.push((prompt.category.clone(), vec![prompt])),
+            }
+        }
+        categories
     }
+}
+
+/// The mean position of a token of an answer: how much a pass finds in the cache.
+pub(super) fn middle<'a>(prompts: impl IntoIterator<Item = &'a Measured>) -> usize {
+    let turns: Vec<_> = prompts.into_iter().flat_map(|prompt| &prompt.turns).collect();
+    let sum: usize = turns.iter().map(|turn| turn.prompt.len() + turn.answers[0].tokens.len() / 2).sum();
+    sum / turns.len().max(1)
 }
 
 impl Measured {

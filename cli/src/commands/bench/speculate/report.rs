@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 use veridraft_engine::measure::Spread;
 
-use super::cost::CostCurve;
-use super::hindsight::hindsight;
+use super::cost::{CostCurve, Costs};
+use super::hindsight::{Priced, hindsight};
 use super::measure::{Measured, Run, Totals, decoding};
 use super::statistics::{Pair, bootstrap_interval, speed_up};
 use crate::set_up::{Generation, Step};
@@ -135,20 +135,23 @@ pub(super) struct Pass {
 
 impl SpeculateReport {
     /// `drafts` names the cases behind the first.
-    pub(super) fn new(subject: Subject, drafts: &[String], run: &Run, costs: &CostCurve) -> Self {
+    pub(super) fn new(subject: Subject, drafts: &[String], run: &Run, costs: &Costs) -> Self {
         let all: Vec<_> = run.prompts.iter().collect();
         let baseline = totals(&all, 0);
-        let categories = categories(run);
+        let categories = run.categories();
+        let priced: Vec<_> =
+            categories.iter().zip(&costs.categories).map(|((_, prompts), costs)| (&prompts[..], costs)).collect();
         let set_up = |(case, draft): (usize, &String)| SetUpReport {
             draft: draft.clone(),
-            figures: Figures::new(&all, case, subject.draft_max, costs),
+            figures: Figures::new(&priced, case, subject.draft_max),
             positions: positions(&all, case),
             categories: categories
                 .iter()
-                .map(|(name, prompts)| Category {
+                .zip(&priced)
+                .map(|((name, prompts), priced)| Category {
                     category: name.clone(),
                     prompts: prompts.len(),
-                    figures: Figures::new(prompts, case, subject.draft_max, costs),
+                    figures: Figures::new(std::slice::from_ref(priced), case, subject.draft_max),
                 })
                 .collect(),
         };
@@ -168,14 +171,17 @@ impl SpeculateReport {
                     .collect(),
             },
             set_ups: (1..).zip(drafts).map(set_up).collect(),
-            forward: costs.points().iter().map(|&point| pass(point, run, costs)).collect(),
+            forward: costs.all.points().iter().map(|&point| pass(point, run, &costs.all)).collect(),
             subject,
         }
     }
 }
 
 impl Figures {
-    fn new(prompts: &[&Measured], case: usize, draft_max: usize, costs: &CostCurve) -> Self {
+    /// Of the prompts of some categories, each with what passes of its category cost.
+    fn new(priced: &[(&[&Measured], &CostCurve)], case: usize, draft_max: usize) -> Self {
+        let prompts: Vec<_> = priced.iter().flat_map(|(prompts, _)| prompts.iter().copied()).collect();
+        let prompts = &prompts[..];
         let pairs: Vec<_> = prompts.iter().map(|prompt| Pair::new(prompt.totals(case), prompt.totals(0))).collect();
         let totals = totals(prompts, case);
         Self {
@@ -185,7 +191,7 @@ impl Figures {
             mean_acceptance_length: rounded(ratio(totals.emitted, totals.passes)),
             acceptance_rate: rounded(ratio(totals.accepted, totals.proposed)),
             time_ms: TimeShares::of(totals),
-            allowed: allowed(prompts, case, draft_max, costs),
+            allowed: allowed(priced, case, draft_max),
         }
     }
 }
@@ -207,26 +213,20 @@ fn totals(prompts: &[&Measured], case: usize) -> Totals {
     prompts.iter().map(|prompt| prompt.totals(case)).sum()
 }
 
-/// Prompts by category, categories in the order of their first prompts.
-fn categories(run: &Run) -> Vec<(String, Vec<&Measured>)> {
-    let mut categories: Vec<(String, Vec<&Measured>)> = Vec::new();
-    for prompt in &run.prompts {
-        match categories.iter_mut().find(|(name, _)| *name == prompt.category) {
-            Some((_, prompts)) => prompts.push(prompt),
-            None => categories.push((prompt.category.clone(), vec![prompt])),
-        }
-    }
-    categories
-}
-
-fn allowed(prompts: &[&Measured], case: usize, draft_max: usize, costs: &CostCurve) -> Allowed {
-    let steps: Vec<Step> = prompts.iter().flat_map(|prompt| prompt.answers(case)).flat_map(decoding).copied().collect();
-    let totals = totals(prompts, case);
+fn allowed(priced: &[(&[&Measured], &CostCurve)], case: usize, draft_max: usize) -> Allowed {
+    let prompts: Vec<_> = priced.iter().flat_map(|(prompts, _)| prompts.iter().copied()).collect();
+    let passes = priced.iter().flat_map(|&(prompts, costs)| {
+        let steps = prompts.iter().flat_map(|prompt| prompt.answers(case)).flat_map(decoding);
+        steps.map(move |step| Priced { step, costs })
+    });
+    let replayed: Vec<_> = passes.collect();
+    let totals = totals(&prompts, case);
+    let costs = priced[0].1;
     // The machine may be slower during the run than when the curve was taken, so both times are of the run.
     let single = run_median(prompts.iter().flat_map(|prompt| prompt.answers(0)), 1).unwrap_or(costs.single());
     let passes = totals.decode_passes.max(1) as f64;
     let draft_cost = totals.drafting.as_secs_f64() / passes / single.as_secs_f64();
-    let best = hindsight(&steps, draft_max, |rows| costs.ratio(rows), draft_cost);
+    let best = hindsight(&replayed, draft_max, draft_cost);
     Allowed {
         speed_up: rounded(best.speed_up),
         draft_length: best.draft_length,

@@ -47,7 +47,12 @@ pub(in super::super) fn fixed_report() -> SpeculateReport {
     };
     let points = [(1, 4), (2, 5), (4, 6)];
     let costs = CostCurve::known(points.map(|(rows, time)| (rows, Duration::from_millis(time))).to_vec());
-    SpeculateReport::new(subject, &["lookup".to_owned()], &fixed_run(), &costs)
+    SpeculateReport::new(
+        subject,
+        &["lookup".to_owned()],
+        &fixed_run(),
+        &Costs { all: costs.clone(), categories: vec![costs.clone(), costs] },
+    )
 }
 
 #[test]
