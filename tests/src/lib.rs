@@ -12,6 +12,6 @@ pub use constrained_text::{BYTE_VOCABULARY, END_OF_TEXT, byte_vocabulary, constr
 pub use one_token::one_token;
 pub use scripted_constraint::ScriptedConstraint;
 pub use scripted_drafter::ScriptedDrafter;
-pub use scripted_model::ScriptedModel;
+pub use scripted_model::{Script, ScriptedModel};
 pub use shared_data::shared_data;
 pub use tiny_llama::TinyLlama;

@@ -9,23 +9,42 @@ use veridraft_models::{CausalModel, LanguageModel};
 use super::super::one_sequence::OneSequence;
 
 /// Passes of every row count.
-const PASSES: Rounds = Rounds { least: 9, time: Duration::from_millis(1500) };
+const PASSES: Rounds = Rounds { least: 9, time: Duration::from_secs(2) };
 /// Row counts that are all measured; of greater ones, every fourth.
 const DENSE: usize = 17;
 
-/// What passes cost: behind the mean context of all prompts, and of each category.
+/// What passes cost behind any context: measured behind the least and the greatest of the run, linear in between, as
+/// attention is.
+#[derive(Clone, Debug)]
 pub(super) struct Costs {
-    pub(super) all: CostCurve,
-    /// In the order of the categories.
-    pub(super) categories: Vec<CostCurve>,
+    /// Cached tokens, and the curve behind them; the second has more.
+    pub(super) ends: [(usize, CostCurve); 2],
 }
 
 impl Costs {
-    /// Measures a curve for the contexts of all prompts, and one for those of each category.
-    pub(super) fn measure(model: CausalModel, draft_max: usize, all: usize, categories: &[usize]) -> Result<Self> {
+    /// Measures behind the two contexts.
+    pub(super) fn measure(model: CausalModel, draft_max: usize, contexts: [usize; 2]) -> Result<Self> {
         let mut sequence = OneSequence { model };
-        let mut curve = |&context: &usize| CostCurve::measure(&mut sequence, draft_max, context);
-        Ok(Self { all: curve(&all)?, categories: categories.iter().map(curve).collect::<Result<_>>()? })
+        let [least, greatest] = contexts;
+        // Further apart than noise.
+        let greatest = greatest.max(least + 256);
+        let mut end = |context: usize| -> Result<_> {
+            let (context, curve) = CostCurve::measure(&mut sequence, draft_max, context)?;
+            Ok((context, curve))
+        };
+        Ok(Self { ends: [end(least)?, end(greatest)?] })
+    }
+
+    /// The curve behind `context` cached tokens.
+    pub(super) fn at(&self, context: usize) -> CostCurve {
+        let [(least, near), (greatest, far)] = &self.ends;
+        let span = greatest.saturating_sub(*least).max(1) as f64;
+        let share = (context as f64 - *least as f64) / span;
+        let point = |(&(rows, near), &(_, far)): (&(usize, Duration), &(usize, Duration))| {
+            let seconds = near.as_secs_f64() + (far.as_secs_f64() - near.as_secs_f64()) * share;
+            (rows, Duration::from_secs_f64(seconds.max(1e-9)))
+        };
+        CostCurve { points: near.points.iter().zip(&far.points).map(point).collect() }
     }
 }
 
@@ -36,8 +55,9 @@ pub(super) struct CostCurve {
 }
 
 impl CostCurve {
-    /// Times passes of 1 to `draft_max + 1` rows behind `context` cached tokens, or as many as there is room for.
-    pub(super) fn measure(sequence: &mut OneSequence, draft_max: usize, context: usize) -> Result<Self> {
+    /// Times passes of 1 to `draft_max + 1` rows behind `context` cached tokens, or as many as there is room for, and says
+    /// how many that was.
+    fn measure(sequence: &mut OneSequence, draft_max: usize, context: usize) -> Result<(usize, Self)> {
         let most = (1 + draft_max).min(sequence.model.limits().max_rows).min(sequence.room());
         let context = context.min(sequence.room() - most);
         let rows: Vec<_> = (1..=most).filter(|rows| *rows <= DENSE || rows % 4 == 0 || *rows == most).collect();
@@ -48,7 +68,7 @@ impl CostCurve {
         }
         let times = take_turns(rows.len(), PASSES, |case| pass(rows[case]))?;
         let medians = times.iter().map(|times| Spread::of(times).median);
-        Ok(Self { points: rows.iter().copied().zip(medians).collect() })
+        Ok((context, Self { points: rows.iter().copied().zip(medians).collect() }))
     }
 
     /// A curve through times that are known already; the first is of one row.
@@ -84,6 +104,22 @@ impl CostCurve {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn costs_are_linear_in_the_context() {
+        let curve = |one, two| CostCurve::known(vec![(1, Duration::from_millis(one)), (2, Duration::from_millis(two))]);
+        let costs = Costs { ends: [(100, curve(10, 12)), (500, curve(20, 32))] };
+        let check = |context: usize, expected: [u64; 2]| {
+            let found: Vec<_> = costs.at(context).points().iter().map(|(_, time)| time.as_secs_f64() * 1e3).collect();
+            assert!(
+                found.iter().zip(expected).all(|(found, expected)| (found - expected as f64).abs() < 1e-9),
+                "{found:?}"
+            );
+        };
+        check(100, [10, 12]);
+        check(300, [15, 22]);
+        check(700, [25, 42]);
+    }
 
     #[test]
     fn ratios_lie_on_lines_between_points() {

@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use veridraft_engine::{Request, Verification};
 
+use super::cost::Costs;
+use super::hindsight::Priced;
 use crate::progress::Spinner;
 use crate::prompts::DataPrompt;
 use crate::set_up::{Generation, SetUp, SetUps, Step, Turn};
@@ -40,6 +42,14 @@ impl Run {
     }
 }
 
+/// The least and the greatest number of cached tokens behind which the run decoded.
+pub(super) fn contexts(prompts: &[Measured]) -> [usize; 2] {
+    let turns = || prompts.iter().flat_map(|prompt| &prompt.turns);
+    let least = turns().map(|turn| turn.prompt.len()).min().unwrap_or(0);
+    let greatest = turns().map(|turn| turn.prompt.len() + turn.answers[0].tokens.len()).max().unwrap_or(0);
+    [least, greatest]
+}
+
 /// The mean position of a token of an answer: how much a pass finds in the cache.
 pub(super) fn middle<'a>(prompts: impl IntoIterator<Item = &'a Measured>) -> usize {
     let turns: Vec<_> = prompts.into_iter().flat_map(|prompt| &prompt.turns).collect();
@@ -51,6 +61,20 @@ impl Measured {
     /// What the answers of one case sum up to.
     pub(super) fn totals(&self, case: usize) -> Totals {
         self.answers(case).map(Totals::of).sum()
+    }
+
+    /// The decoding passes of one case, each with what passes behind its context cost.
+    pub(super) fn priced(&self, case: usize, costs: &Costs) -> Vec<Priced> {
+        let mut priced = Vec::new();
+        for turn in &self.turns {
+            let answer = &turn.answers[case];
+            let mut context = turn.prompt.len() + answer.steps.first().map_or(0, |step| step.tokens);
+            for &step in decoding(answer) {
+                priced.push(Priced { step, costs: costs.at(context) });
+                context += step.tokens;
+            }
+        }
+        priced
     }
 
     /// The answers of one case.

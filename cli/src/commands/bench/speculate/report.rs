@@ -6,8 +6,8 @@ use serde::Serialize;
 use veridraft_engine::measure::Spread;
 
 use super::cost::{CostCurve, Costs};
-use super::hindsight::{Priced, hindsight};
-use super::measure::{Measured, Run, Totals, decoding};
+use super::hindsight::hindsight;
+use super::measure::{Measured, Run, Totals, decoding, middle};
 use super::statistics::{Pair, bootstrap_interval, speed_up};
 use crate::set_up::{Generation, Step};
 
@@ -139,19 +139,17 @@ impl SpeculateReport {
         let all: Vec<_> = run.prompts.iter().collect();
         let baseline = totals(&all, 0);
         let categories = run.categories();
-        let priced: Vec<_> =
-            categories.iter().zip(&costs.categories).map(|((_, prompts), costs)| (&prompts[..], costs)).collect();
+        let middle = costs.at(middle(&run.prompts));
         let set_up = |(case, draft): (usize, &String)| SetUpReport {
             draft: draft.clone(),
-            figures: Figures::new(&priced, case, subject.draft_max),
+            figures: Figures::new(&all, case, subject.draft_max, costs),
             positions: positions(&all, case),
             categories: categories
                 .iter()
-                .zip(&priced)
-                .map(|((name, prompts), priced)| Category {
+                .map(|(name, prompts)| Category {
                     category: name.clone(),
                     prompts: prompts.len(),
-                    figures: Figures::new(std::slice::from_ref(priced), case, subject.draft_max),
+                    figures: Figures::new(prompts, case, subject.draft_max, costs),
                 })
                 .collect(),
         };
@@ -171,17 +169,14 @@ impl SpeculateReport {
                     .collect(),
             },
             set_ups: (1..).zip(drafts).map(set_up).collect(),
-            forward: costs.all.points().iter().map(|&point| pass(point, run, &costs.all)).collect(),
+            forward: middle.points().iter().map(|&point| pass(point, run, &middle)).collect(),
             subject,
         }
     }
 }
 
 impl Figures {
-    /// Of the prompts of some categories, each with what passes of its category cost.
-    fn new(priced: &[(&[&Measured], &CostCurve)], case: usize, draft_max: usize) -> Self {
-        let prompts: Vec<_> = priced.iter().flat_map(|(prompts, _)| prompts.iter().copied()).collect();
-        let prompts = &prompts[..];
+    fn new(prompts: &[&Measured], case: usize, draft_max: usize, costs: &Costs) -> Self {
         let pairs: Vec<_> = prompts.iter().map(|prompt| Pair::new(prompt.totals(case), prompt.totals(0))).collect();
         let totals = totals(prompts, case);
         Self {
@@ -191,7 +186,7 @@ impl Figures {
             mean_acceptance_length: rounded(ratio(totals.emitted, totals.passes)),
             acceptance_rate: rounded(ratio(totals.accepted, totals.proposed)),
             time_ms: TimeShares::of(totals),
-            allowed: allowed(priced, case, draft_max),
+            allowed: allowed(prompts, case, draft_max, costs),
         }
     }
 }
@@ -213,15 +208,10 @@ fn totals(prompts: &[&Measured], case: usize) -> Totals {
     prompts.iter().map(|prompt| prompt.totals(case)).sum()
 }
 
-fn allowed(priced: &[(&[&Measured], &CostCurve)], case: usize, draft_max: usize) -> Allowed {
-    let prompts: Vec<_> = priced.iter().flat_map(|(prompts, _)| prompts.iter().copied()).collect();
-    let passes = priced.iter().flat_map(|&(prompts, costs)| {
-        let steps = prompts.iter().flat_map(|prompt| prompt.answers(case)).flat_map(decoding);
-        steps.map(move |step| Priced { step, costs })
-    });
-    let replayed: Vec<_> = passes.collect();
-    let totals = totals(&prompts, case);
-    let costs = priced[0].1;
+fn allowed(prompts: &[&Measured], case: usize, draft_max: usize, costs: &Costs) -> Allowed {
+    let replayed: Vec<_> = prompts.iter().flat_map(|prompt| prompt.priced(case, costs)).collect();
+    let totals = totals(prompts, case);
+    let costs = costs.at(middle(prompts.iter().copied()));
     // The machine may be slower during the run than when the curve was taken, so both times are of the run.
     let single = run_median(prompts.iter().flat_map(|prompt| prompt.answers(0)), 1).unwrap_or(costs.single());
     let passes = totals.decode_passes.max(1) as f64;

@@ -51,7 +51,7 @@ pub(in super::super) fn fixed_report() -> SpeculateReport {
         subject,
         &["lookup".to_owned()],
         &fixed_run(),
-        &Costs { all: costs.clone(), categories: vec![costs.clone(), costs] },
+        &Costs { ends: [(0, costs.clone()), (256, costs)] },
     )
 }
 
@@ -95,6 +95,13 @@ fn the_object_has_its_shape_and_its_figures() {
             "mean_acceptance_length": 2.5,
             "acceptance_rate": 1.0,
             "time_ms": { "draft": 0.5, "verify": 9.0, "other": 0.5 },
+            "allowed": {
+                "speed_up": 2.462,
+                "draft_length": 3,
+                "cost_ratio": 1.5,
+                "draft_cost": 0.125,
+                "by_draft_length": [1.0, 1.455, 1.524, 2.462],
+            },
         })
     );
     assert_eq!(lookup["categories"][1]["speed_up"], 1.0);
