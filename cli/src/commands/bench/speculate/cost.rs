@@ -1,5 +1,10 @@
-//! What a forward pass costs by its number of rows, measured beside the run: `T(k)`.
+//! What a forward pass costs by its number of rows: `T(k)`.
+//!
+//! The run has passes of few row counts, mostly of one row, so all counts are measured apart, at once, in turn. But the
+//! machine may be another one then: what else runs on it changes not only its speed but also what a further row costs.
+//! So the run's own passes correct the curve, each row count by the median of theirs.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -10,6 +15,8 @@ use super::super::one_sequence::OneSequence;
 
 /// Passes of every row count.
 const PASSES: Rounds = Rounds { least: 9, time: Duration::from_secs(2) };
+/// Passes of a row count that tell its time from chance.
+const ENOUGH: usize = 5;
 /// Row counts that are all measured; of greater ones, every fourth.
 const DENSE: usize = 17;
 
@@ -33,6 +40,22 @@ impl Costs {
             Ok((context, curve))
         };
         Ok(Self { ends: [end(least)?, end(greatest)?] })
+    }
+
+    /// The same, corrected by passes of the run: rows, cached tokens and time of each.
+    pub(super) fn corrected(&self, passes: &[(usize, usize, Duration)]) -> Self {
+        let mut found: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+        for &(rows, context, time) in passes {
+            let expected = self.at(context).seconds(rows);
+            found.entry(rows).or_default().push(time.as_secs_f64() / expected);
+        }
+        let known: Vec<_> =
+            found.iter_mut().filter(|(_, all)| all.len() >= ENOUGH).map(|(&rows, all)| (rows, median(all))).collect();
+        let scale = |(context, curve): &(usize, CostCurve)| {
+            let point = |&(rows, time): &(usize, Duration)| (rows, time.mul_f64(factor(&known, rows)));
+            (*context, CostCurve { points: curve.points.iter().map(point).collect() })
+        };
+        Self { ends: [scale(&self.ends[0]), scale(&self.ends[1])] }
     }
 
     /// The curve behind `context` cached tokens.
@@ -87,18 +110,39 @@ impl CostCurve {
         self.points[0].1
     }
 
-    /// T(rows) / T(1): on the straight line between measured row counts, beyond the last as there.
+    /// T(rows) / T(1).
     pub(super) fn ratio(&self, rows: usize) -> f64 {
+        self.seconds(rows) / self.single().as_secs_f64()
+    }
+
+    /// T(rows): on the straight line between measured row counts, beyond the last as there.
+    fn seconds(&self, rows: usize) -> f64 {
         let line = self.points.windows(2).find(|ends| (ends[0].0..=ends[1].0).contains(&rows));
-        let seconds = match line {
+        match line {
             Some(&[(below, low), (above, high)]) => {
                 let share = (rows - below) as f64 / (above - below) as f64;
                 low.as_secs_f64() * (1.0 - share) + high.as_secs_f64() * share
             }
             _ => self.points[self.points.len() - 1].1.as_secs_f64(),
-        };
-        seconds / self.single().as_secs_f64()
+        }
     }
+}
+
+/// The correction of a row count: between known ones on a straight line, outside of them as at the nearest.
+fn factor(known: &[(usize, f64)], rows: usize) -> f64 {
+    let above = known.partition_point(|&(other, _)| other < rows);
+    match (known.get(above.wrapping_sub(1)), known.get(above)) {
+        (Some(&(below, low)), Some(&(above, high))) => {
+            low + (high - low) * (rows - below) as f64 / (above - below) as f64
+        }
+        (Some(&(_, nearest)), None) | (None, Some(&(_, nearest))) => nearest,
+        (None, None) => 1.0,
+    }
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    let middle = values.len() / 2;
+    *values.select_nth_unstable_by(middle, f64::total_cmp).1
 }
 
 #[cfg(test)]
@@ -119,6 +163,19 @@ mod tests {
         check(100, [10, 12]);
         check(300, [15, 22]);
         check(700, [25, 42]);
+    }
+
+    #[test]
+    fn the_run_corrects_the_row_counts_that_it_had() {
+        let milliseconds = Duration::from_millis;
+        let curve = || CostCurve::known((1..=5).map(|rows| (rows, milliseconds(10))).collect());
+        let costs = Costs { ends: [(0, curve()), (256, curve())] };
+        let passes = |rows: usize, count: usize, time: u64| vec![(rows, 100, milliseconds(time)); count];
+        let corrected = costs.corrected(&[passes(1, 9, 8), passes(3, 5, 12), passes(4, 2, 99)].concat());
+        let found: Vec<_> = corrected.at(50).points().iter().map(|(_, time)| time.as_millis()).collect();
+        assert_eq!(found, [8, 10, 12, 12, 12]);
+        let found: Vec<_> = costs.corrected(&[]).at(50).points().iter().map(|(_, time)| time.as_millis()).collect();
+        assert_eq!(found, [10; 5]);
     }
 
     #[test]

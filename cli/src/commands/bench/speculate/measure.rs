@@ -57,6 +57,13 @@ pub(super) fn middle<'a>(prompts: impl IntoIterator<Item = &'a Measured>) -> usi
     sum / turns.len().max(1)
 }
 
+/// Rows, cached tokens and time of every decoding pass of every case.
+pub(super) fn timed_passes(prompts: &[Measured]) -> Vec<(usize, usize, Duration)> {
+    let cases = prompts.first().and_then(|prompt| prompt.turns.first()).map_or(0, |turn| turn.answers.len());
+    let passes = prompts.iter().flat_map(|prompt| (0..cases).flat_map(|case| prompt.passes(case)));
+    passes.map(|(context, step)| (step.rows, context, step.forward)).collect()
+}
+
 impl Measured {
     /// What the answers of one case sum up to.
     pub(super) fn totals(&self, case: usize) -> Totals {
@@ -64,17 +71,20 @@ impl Measured {
     }
 
     /// The decoding passes of one case, each with what passes behind its context cost.
-    pub(super) fn priced(&self, case: usize, costs: &Costs) -> Vec<Priced> {
-        let mut priced = Vec::new();
-        for turn in &self.turns {
+    pub(super) fn priced(&self, case: usize, costs: &Costs) -> impl Iterator<Item = Priced> {
+        self.passes(case).map(|(context, step)| Priced { step, costs: costs.at(context) })
+    }
+
+    /// The decoding passes of one case, each with the tokens that it found in the cache.
+    fn passes(&self, case: usize) -> impl Iterator<Item = (usize, Step)> {
+        self.turns.iter().flat_map(move |turn| {
             let answer = &turn.answers[case];
-            let mut context = turn.prompt.len() + answer.steps.first().map_or(0, |step| step.tokens);
-            for &step in decoding(answer) {
-                priced.push(Priced { step, costs: costs.at(context) });
-                context += step.tokens;
-            }
-        }
-        priced
+            let mut context = turn.prompt.len();
+            decoding(answer).iter().enumerate().map(move |(index, &step)| {
+                context += answer.steps[index].tokens;
+                (context - 1, step)
+            })
+        })
     }
 
     /// The answers of one case.

@@ -19,7 +19,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use self::cost::Costs;
-use self::measure::{contexts, measure};
+use self::measure::{contexts, measure, timed_passes};
 use self::report::{SpeculateReport, Subject};
 use crate::output::line;
 use crate::prompts;
@@ -45,6 +45,7 @@ pub(super) fn run(arguments: SpeculateArguments) -> Result<()> {
     let run = measure(&mut set_ups, &prompts)?;
     let subject = subject(&set_ups);
     let costs = Costs::measure(set_ups.open_target()?, set_ups.draft_max(), contexts(&run.prompts))?;
+    let costs = costs.corrected(&timed_passes(&run.prompts));
     let report = SpeculateReport::new(subject, &set_ups.drafts(), &run, &costs);
     if let Some(path) = &arguments.html {
         let page = html::page(&report, &run, &|tokens| set_ups.folder().tokenizer.decode_with_special(tokens));
