@@ -145,6 +145,11 @@ impl Engine {
         self.pool.free_blocks() + self.prefixes.evictable(&self.pool)
     }
 
+    /// Changes the settings, from the next step on.
+    pub fn configure(&mut self, config: EngineConfig) {
+        self.config = config;
+    }
+
     /// Forgets cached prefixes that no sequence uses.
     pub fn clear_prefixes(&mut self) {
         self.prefixes.clear(&mut self.pool);

@@ -4,11 +4,13 @@ mod forward;
 mod forward_report;
 mod one_sequence;
 mod speculate;
+mod throughput;
 
 use clap::{Args, Subcommand};
 
 use forward::ForwardArguments;
 use speculate::SpeculateArguments;
+use throughput::ThroughputArguments;
 
 /// `veridraft bench`
 #[derive(Debug, Args)]
@@ -29,6 +31,11 @@ enum Measurement {
     /// Every prompt is answered plainly and by each `--draft`, in turn; the texts must be equal. Reports the speed-up
     /// with its interval, what acceptance and the cost of passes allow at best, and where the time went.
     Speculate(SpeculateArguments),
+    /// Measure many requests at once: tokens a second, latencies, use of the KV cache
+    ///
+    /// Every prompt is answered with each `--draft`, plain decoding first, at each `--concurrency`; the texts must be
+    /// equal.
+    Throughput(ThroughputArguments),
 }
 
 /// Runs the command.
@@ -36,5 +43,6 @@ pub(crate) fn run(command: BenchCommand) -> anyhow::Result<()> {
     match command.measurement {
         Measurement::Forward(arguments) => forward::run(arguments),
         Measurement::Speculate(arguments) => speculate::run(arguments),
+        Measurement::Throughput(arguments) => throughput::run(arguments),
     }
 }
