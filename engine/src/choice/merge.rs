@@ -41,15 +41,6 @@ impl Guesses {
         self.keep_paths_falling();
     }
 
-    /// Levels: tokens one behind the other.
-    pub(crate) fn depth(&self) -> usize {
-        let mut depths: Vec<usize> = Vec::with_capacity(self.guesses.len());
-        for node in &self.draft.nodes {
-            depths.push(node.parent.map_or(1, |parent| depths[parent] + 1));
-        }
-        depths.into_iter().max().unwrap_or(0)
-    }
-
     /// Tokens that the text is expected to share with it.
     pub(crate) fn expected(&self) -> f64 {
         self.guesses.iter().map(|guess| guess.path).sum()

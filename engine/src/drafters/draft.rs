@@ -58,6 +58,15 @@ impl Draft {
         (first..self.nodes.len()).filter(move |&index| self.nodes[index].parent == parent)
     }
 
+    /// Levels: tokens one behind the other.
+    pub fn depth(&self) -> usize {
+        let mut depths: Vec<usize> = Vec::with_capacity(self.nodes.len());
+        for node in &self.nodes {
+            depths.push(node.parent.map_or(1, |parent| depths[parent] + 1));
+        }
+        depths.into_iter().max().unwrap_or(0)
+    }
+
     /// Whether each node follows the one before.
     pub fn is_chain(&self) -> bool {
         self.nodes.iter().enumerate().all(|(index, node)| node.parent == index.checked_sub(1))

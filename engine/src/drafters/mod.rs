@@ -31,6 +31,12 @@ pub trait Drafter: Send {
         Effort::Table
     }
 
+    /// Tokens of a sequence that a proposal has to compute before its first guess, those since the last one apart: the
+    /// prompt, or what came while others drafted. The time of such a proposal tells little about the next.
+    fn backlog(&self, _sequence: SequenceId) -> usize {
+        0
+    }
+
     /// Hears of a sequence before its first tokens come.
     fn begin(&mut self, _sequence: SequenceId, _request: &Request) {}
 

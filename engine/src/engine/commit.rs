@@ -82,7 +82,7 @@ impl Engine {
             sources: self.outcomes(&part.guesses.guesses, &verified.path),
             proposed: part.guesses.guesses.len(),
             accepted: verified.path.len(),
-            depth: part.guesses.depth(),
+            depth: part.guesses.draft.depth(),
             tokens: verified.tokens,
             text: verified.text,
             logprobs: verified.logprobs,

@@ -23,6 +23,9 @@ use crate::{SequenceId, Verification};
 const NODES_A_LEVEL: usize = 2;
 /// Alternatives behind one token, at most.
 const CHILDREN: usize = 4;
+/// Tokens that a draft model has to catch up with after a proposal of which some were right: the bonus token, and the
+/// last guess, which it had no need to compute.
+const USUAL_BACKLOG: usize = 2;
 /// Confidence in what a constraint forces: another cut of the same text into tokens would be allowed too.
 const FORCED: f32 = 0.98;
 /// How fast the measured time of a proposal follows the latest.
@@ -108,6 +111,7 @@ impl Engine {
             return;
         }
         let source = inquiry.source;
+        let backlog = wanted.iter().map(|request| self.parts.drafters[source].backlog(request.sequence)).max();
         let before = (self.parts.clock)();
         let proposed = self.propose(source, &wanted);
         let took = (self.parts.clock)() - before;
@@ -120,8 +124,10 @@ impl Engine {
                 return;
             }
         };
-        let levels = wanted.iter().map(|request| request.max_depth).max().unwrap_or(1);
-        self.sources[source].took(took, levels);
+        if backlog <= Some(USUAL_BACKLOG) {
+            let levels = drafts.iter().map(Draft::depth).max().unwrap_or(0).max(1);
+            self.sources[source].took(took, levels);
+        }
         let share = took / u32::try_from(wanted.len()).unwrap_or(u32::MAX);
         let mut drafts: HashMap<_, _> = wanted.iter().map(|request| request.sequence).zip(drafts).collect();
         for part in parts {

@@ -129,6 +129,10 @@ impl Drafter for CrossVocabulary {
         Effort::Model
     }
 
+    fn backlog(&self, sequence: SequenceId) -> usize {
+        self.runner.backlog(sequence)
+    }
+
     fn extend(&mut self, sequence: SequenceId, tokens: &[TokenId]) {
         let Self { runner, start, readings, .. } = self;
         let begin = || {

@@ -64,6 +64,10 @@ impl Drafter for DraftModel {
         Effort::Model
     }
 
+    fn backlog(&self, sequence: SequenceId) -> usize {
+        self.runner.backlog(sequence)
+    }
+
     fn begin(&mut self, sequence: SequenceId, request: &Request) {
         let chooser = Chooser::new(request).expect("the engine refuses a request with settings out of range");
         let history = History::new(&request.sampling);

@@ -31,6 +31,11 @@ impl Runner {
     }
 
     /// Columns of the model's logits.
+    /// Committed tokens of a sequence that are not computed.
+    pub(super) fn backlog(&self, sequence: SequenceId) -> usize {
+        self.caches.get(&sequence).map_or(0, |cache| cache.committed.saturating_sub(cache.computed))
+    }
+
     pub(super) fn vocabulary(&self) -> usize {
         self.model.vocabulary()
     }
