@@ -10,7 +10,7 @@ use veridraft_export::onnx::Attribute::{Float, Int};
 use veridraft_export::onnx::{Attribute, Axis, ElementType, Value};
 
 use crate::contender::Contender;
-use crate::grouped_attention::{BoundSession, Inputs, attention};
+use crate::grouped_attention::{BoundSession, Inputs, SEQUENCES, attention};
 use crate::quantised::{MICROSOFT, QuantisedGraph};
 use crate::session;
 use crate::sizes::{DOWN, GATE_UP, HEAD, HIDDEN, LAYERS, O, Pass, QKV, VOCABULARY};
@@ -39,12 +39,13 @@ impl Contender for OrtForward {
     }
 
     fn run(&mut self, pass: Pass) -> Result<()> {
-        let Pass { rows, logits, .. } = pass;
+        let Pass { sequences, logits, .. } = pass;
+        let (rows, logits) = (pass.rows_each(), logits / sequences);
         self.session.run(pass, |binding| {
-            let hidden = vec![0.5_f32; rows * HIDDEN];
-            binding.bind_input("hidden", &Tensor::from_array(([1, rows, HIDDEN], hidden))?)?;
+            let hidden = vec![0.5_f32; pass.rows * HIDDEN];
+            binding.bind_input("hidden", &Tensor::from_array(([sequences, rows, HIDDEN], hidden))?)?;
             binding.bind_input("logit_rows", &Tensor::from_array(([logits], pass.logit_rows()))?)?;
-            let result = Tensor::<f32>::new(&Allocator::default(), [1, logits, VOCABULARY])?;
+            let result = Tensor::<f32>::new(&Allocator::default(), [sequences, logits, VOCABULARY])?;
             Ok(binding.bind_output("logits", result)?)
         })
     }
@@ -54,7 +55,7 @@ impl Contender for OrtForward {
 fn write(path: &Path) -> Result<u64> {
     let mut builder = QuantisedGraph::create(path)?;
     let graph = &mut builder.graph;
-    let axes = [Axis::Fixed(1), Axis::Named("rows"), Axis::Fixed(HIDDEN)];
+    let axes = [SEQUENCES, Axis::Named("rows"), Axis::Fixed(HIDDEN)];
     let mut hidden = graph.input_of("hidden", ElementType::F32, &axes);
     let logit_rows = graph.input("logit_rows", ElementType::I64, &["logits"]);
     let inputs = Inputs::create(graph)?;
@@ -74,7 +75,7 @@ fn write(path: &Path) -> Result<u64> {
     }
     let wanted = builder.graph.standard("Gather", "wanted", &[&normed, &logit_rows], &[("axis", Int(1))]);
     let logits = builder.matmul("logits", &wanted, HEAD)?;
-    let axes = [Axis::Fixed(1), Axis::Named("logits"), Axis::Fixed(VOCABULARY)];
+    let axes = [SEQUENCES, Axis::Named("logits"), Axis::Fixed(VOCABULARY)];
     builder.graph.output_of(&logits, ElementType::F32, &axes);
     builder.graph.finish()?;
     Ok(builder.weight_bytes)

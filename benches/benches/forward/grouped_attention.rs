@@ -13,6 +13,9 @@ use veridraft_export::onnx::{Attribute, Axis, ElementType, GraphBuilder, Value};
 use crate::quantised::MICROSOFT;
 use crate::sizes::{HEAD_DIM, HEADS, KV_HEADS, LAYERS, Pass, SCALE, SLOTS, rotary_angle};
 
+/// The first axis of what each sequence has its own of.
+pub(crate) const SEQUENCES: Axis = Axis::Named("sequences");
+
 /// What every layer's attention takes beside its rows.
 pub(crate) struct Inputs {
     last_positions: Value,
@@ -25,7 +28,7 @@ impl Inputs {
     /// Declares the inputs and writes the tables.
     pub(crate) fn create(graph: &mut GraphBuilder) -> Result<Self> {
         Ok(Self {
-            last_positions: graph.input_of("last_positions", ElementType::I32, &[Axis::Fixed(1)]),
+            last_positions: graph.input_of("last_positions", ElementType::I32, &[SEQUENCES]),
             tokens: graph.input_of("tokens", ElementType::I32, &[]),
             cos: graph.constant("cos", &[SLOTS, HEAD_DIM / 2], &rotary(f32::cos))?,
             sin: graph.constant("sin", &[SLOTS, HEAD_DIM / 2], &rotary(f32::sin))?,
@@ -35,7 +38,7 @@ impl Inputs {
 
 /// Adds the attention of a layer over fused rows of queries, keys and values.
 pub(crate) fn attention(graph: &mut GraphBuilder, layer: usize, qkv: &Value, inputs: &Inputs) -> Value {
-    let axes = [1, KV_HEADS, SLOTS, HEAD_DIM].map(Axis::Fixed);
+    let axes = [SEQUENCES, Axis::Fixed(KV_HEADS), Axis::Named("slots"), Axis::Fixed(HEAD_DIM)];
     let pasts = [2 * layer, 2 * layer + 1].map(|index| graph.input_of(&past(index), ElementType::F32, &axes));
     let Inputs { last_positions, tokens, cos, sin } = inputs;
     let operands = [
@@ -64,13 +67,16 @@ pub(crate) fn attention(graph: &mut GraphBuilder, layer: usize, qkv: &Value, inp
     attended
 }
 
-/// Keys and values of all layers, `[1, KV_HEADS, SLOTS, HEAD_DIM]` each; keys have even, values odd numbers.
+/// Keys and values of all layers, `[sequences, KV_HEADS, slots, HEAD_DIM]` each; keys have even, values odd numbers.
 struct LayerBuffers(Vec<Tensor<f32>>);
 
 impl LayerBuffers {
-    fn create() -> Result<Self> {
+    /// One sequence has room for the longest of all passes, several have as much as they need.
+    fn create(pass: Pass) -> Result<Self> {
+        let slots = if pass.sequences == 1 { SLOTS } else { (pass.context + pass.rows_each()).next_multiple_of(64) };
         let buffer = || {
-            let mut buffer = Tensor::<f32>::new(&Allocator::default(), [1, KV_HEADS, SLOTS, HEAD_DIM])?;
+            let axes = [pass.sequences, KV_HEADS, slots, HEAD_DIM];
+            let mut buffer = Tensor::<f32>::new(&Allocator::default(), axes)?;
             buffer.extract_tensor_mut().1.fill(0.0);
             anyhow::Ok(buffer)
         };
@@ -79,8 +85,9 @@ impl LayerBuffers {
 
     /// Binds the buffers and where the rows of a pass stand.
     fn bind(&mut self, binding: &mut IoBinding, pass: Pass) -> Result<()> {
-        let tokens = (pass.context + pass.rows) as i32;
-        binding.bind_input("last_positions", &Tensor::from_array(([1], vec![tokens - 1]))?)?;
+        let tokens = (pass.context + pass.rows_each()) as i32;
+        let last_positions = vec![tokens - 1; pass.sequences];
+        binding.bind_input("last_positions", &Tensor::from_array(([pass.sequences], last_positions))?)?;
         binding.bind_input("tokens", &Tensor::from_array(([0_usize; 0], vec![tokens]))?)?;
         for (index, buffer) in self.0.iter_mut().enumerate() {
             binding.bind_input(past(index), buffer)?;
@@ -92,7 +99,7 @@ impl LayerBuffers {
     /// Checks that a pass has left its last key in the first layer's buffer, so that nothing was copied elsewhere.
     fn check_in_place(&self, pass: Pass) -> Result<()> {
         let (_, keys) = self.0[0].extract_tensor();
-        let last = &keys[(pass.context + pass.rows - 1) * HEAD_DIM..][..HEAD_DIM];
+        let last = &keys[(pass.context + pass.rows_each() - 1) * HEAD_DIM..][..HEAD_DIM];
         ensure!(last.iter().any(|&value| value != 0.0), "keys were not appended to the bound buffer");
         Ok(())
     }
@@ -101,13 +108,14 @@ impl LayerBuffers {
 /// A session with its buffers, and what was bound for each pass so far.
 pub(crate) struct BoundSession {
     session: Session,
-    buffers: LayerBuffers,
+    /// By the number of sequences.
+    buffers: Vec<(usize, LayerBuffers)>,
     bindings: Vec<(Pass, IoBinding)>,
 }
 
 impl BoundSession {
     pub(crate) fn create(session: Session) -> Result<Self> {
-        Ok(Self { session, buffers: LayerBuffers::create()?, bindings: Vec::new() })
+        Ok(Self { session, buffers: Vec::new(), bindings: Vec::new() })
     }
 
     /// Runs a pass. Before its first run `bind` binds what the graph takes and gives beside the buffers, and after it keys
@@ -119,10 +127,22 @@ impl BoundSession {
         }
         let mut binding = self.session.create_binding()?;
         bind(&mut binding)?;
-        self.buffers.bind(&mut binding, pass)?;
+        let buffers = self.buffers(pass)?;
+        buffers.bind(&mut binding, pass)?;
         self.session.run_binding(&binding)?;
         self.bindings.push((pass, binding));
-        self.buffers.check_in_place(pass)
+        self.buffers(pass)?.check_in_place(pass)
+    }
+
+    fn buffers(&mut self, pass: Pass) -> Result<&mut LayerBuffers> {
+        let place = match self.buffers.iter().position(|(sequences, _)| *sequences == pass.sequences) {
+            Some(place) => place,
+            None => {
+                self.buffers.push((pass.sequences, LayerBuffers::create(pass)?));
+                self.buffers.len() - 1
+            }
+        };
+        Ok(&mut self.buffers[place].1)
     }
 }
 

@@ -40,9 +40,9 @@ fn main() -> Result<()> {
         subjects.push(Subject::create(name, &runtime, folder.path())?);
     }
     println!(
-        "| subject | context | rows | who | median ms | quartiles ms | T(k)/T(1) | bytes | GB/s | time by the first's |"
+        "| subject | context | sequences | rows | who | median ms | quartiles ms | T(k)/T(1) | bytes | GB/s | time by the first's |"
     );
-    println!("|---|---:|---:|---|---:|---:|---:|---:|---:|---:|");
+    println!("|---|---:|---:|---:|---|---:|---:|---:|---:|---:|---:|");
     let time = Duration::from_secs(options.seconds);
     let decoding = measure(&mut subjects, |pass| !pass.is_prompt(), Rounds { least: 15, time })?;
     let prompts = measure(&mut subjects, Pass::is_prompt, Rounds { least: 5, time })?;
@@ -85,8 +85,8 @@ fn print(subject: &Subject, spreads: &[Vec<Spread>]) {
         for (place, contender) in subject.contenders.iter().enumerate() {
             let (spread, alone, first) = (contenders[place], spreads[0][place], contenders[0]);
             let columns = Row { spread, alone, first, bytes: contender.bytes(*pass) }.columns();
-            let Pass { rows, context, .. } = pass;
-            println!("| {} | {context} | {rows} | {} | {columns} |", subject.name, contender.name());
+            let Pass { sequences, rows, context, .. } = pass;
+            println!("| {} | {context} | {sequences} | {rows} | {} | {columns} |", subject.name, contender.name());
         }
     }
 }

@@ -29,24 +29,33 @@ pub(crate) const GATE_UP: Matrix = Matrix { ins: HIDDEN, outs: 2 * INTERMEDIATE,
 pub(crate) const DOWN: Matrix = Matrix { ins: INTERMEDIATE, outs: HIDDEN, bits: 4 };
 pub(crate) const HEAD: Matrix = Matrix { ins: HIDDEN, outs: VOCABULARY, bits: 8 };
 
-/// One forward pass of one sequence.
+/// One forward pass.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pass {
-    /// New tokens.
+    /// Sequences, each with as many of the new tokens.
+    pub(crate) sequences: usize,
+    /// New tokens of all sequences.
     pub(crate) rows: usize,
-    /// Tokens in the cache before them.
+    /// Tokens of each sequence in the cache before them.
     pub(crate) context: usize,
     /// Rows, the last ones, whose logits are wanted.
     pub(crate) logits: usize,
 }
 
-/// Decoding, plain and with drafts, then a prompt.
-pub(crate) const PASSES: [Pass; 5] = [
+const PROMPT_PASS: Pass = Pass { sequences: 1, rows: PROMPT, context: 0, logits: 1 };
+
+/// Decoding of one sequence, plain and with drafts, then a prompt.
+pub(crate) const PASSES: [Pass; 5] =
+    [Pass::decoding(1, 256), Pass::decoding(4, 256), Pass::decoding(8, 256), Pass::decoding(16, 256), PROMPT_PASS];
+
+/// The same, and decoding of sixteen sequences.
+pub(crate) const FORWARD_PASSES: [Pass; 6] = [
     Pass::decoding(1, 256),
     Pass::decoding(4, 256),
     Pass::decoding(8, 256),
     Pass::decoding(16, 256),
-    Pass { rows: PROMPT, context: 0, logits: 1 },
+    Pass { sequences: 16, rows: 16, context: 192, logits: 16 },
+    PROMPT_PASS,
 ];
 
 /// Decoding far into a sequence.
@@ -57,21 +66,27 @@ pub(crate) const PROMPT: usize = 512;
 
 impl Pass {
     const fn decoding(rows: usize, context: usize) -> Self {
-        Self { rows, context, logits: rows }
+        Self { sequences: 1, rows, context, logits: rows }
     }
 
     pub(crate) fn is_prompt(self) -> bool {
         self.context == 0
     }
 
-    /// Bytes of the keys and values of all layers, in f32.
-    pub(crate) fn kv_bytes(self) -> u64 {
-        (LAYERS * 2 * KV_HEADS * HEAD_DIM * size_of::<f32>() * (self.context + self.rows)) as u64
+    /// New tokens of each sequence.
+    pub(crate) fn rows_each(self) -> usize {
+        self.rows / self.sequences
     }
 
-    /// The numbers of the rows whose logits are wanted.
+    /// Bytes of the keys and values of all layers, in f32.
+    pub(crate) fn kv_bytes(self) -> u64 {
+        (LAYERS * 2 * KV_HEADS * HEAD_DIM * size_of::<f32>() * (self.sequences * self.context + self.rows)) as u64
+    }
+
+    /// The numbers of the rows whose logits are wanted, in each sequence.
     pub(crate) fn logit_rows(self) -> Vec<i64> {
-        (self.rows - self.logits..self.rows).map(|row| row as i64).collect()
+        let logits = self.logits / self.sequences;
+        (self.rows_each() - logits..self.rows_each()).map(|row| row as i64).collect()
     }
 }
 

@@ -11,7 +11,7 @@ use crate::contender::Contender;
 use crate::forward_graph::OrtForward;
 use crate::matmul_graph::OrtMatmuls;
 use crate::plain_read::PlainRead;
-use crate::sizes::{LONG_PASSES, PASSES, Pass};
+use crate::sizes::{FORWARD_PASSES, LONG_PASSES, PASSES, Pass};
 use crate::veridraft_attention::VeridraftAttention;
 use crate::veridraft_forward::VeridraftForward;
 use crate::veridraft_matmuls::VeridraftMatmuls;
@@ -67,5 +67,5 @@ fn forward(runtime: &Runtime, folder: &Path) -> Result<Subject> {
     for simd in fast_paths() {
         contenders.push(Box::new(VeridraftForward::create(runtime, simd)?));
     }
-    Ok(Subject { name: "forward", passes: &PASSES, contenders })
+    Ok(Subject { name: "forward", passes: &FORWARD_PASSES, contenders })
 }

@@ -43,7 +43,7 @@ impl VeridraftAttention {
             pool: Pool::new(THREADS)?,
             simd,
         };
-        attention.attend(Pass { rows: SLOTS, context: 0, logits: 0 });
+        attention.attend(Pass { sequences: 1, rows: SLOTS, context: 0, logits: 0 });
         Ok(attention)
     }
 

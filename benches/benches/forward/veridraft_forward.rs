@@ -46,17 +46,25 @@ impl Contender for VeridraftForward {
 
     /// The rows stand behind a context of zeros in the cache, which cost what any others would.
     fn run(&mut self, pass: Pass) -> Result<()> {
-        let end = (pass.context + pass.rows) as u32;
-        let positions: Vec<u32> = (pass.context as u32..end).collect();
-        let blocks = (PROMPT + 64).div_ceil(self.model.cache_spec().block_tokens) as u32;
+        let block_tokens = self.model.cache_spec().block_tokens;
+        let (rows, sequences) = (pass.rows_each() as u32, pass.sequences as u32);
+        let room = if sequences == 1 { PROMPT + 64 } else { pass.context + pass.rows_each() };
+        let blocks = room.div_ceil(block_tokens) as u32;
+        let each = pass.context as u32..pass.context as u32 + rows;
+        let positions: Vec<u32> = (0..sequences).flat_map(|_| each.clone()).collect();
+        let first_slot = |sequence: u32| sequence * blocks * block_tokens as u32;
+        let slots =
+            (0..sequences).flat_map(|sequence| each.clone().map(move |position| first_slot(sequence) + position));
+        let first_logits = pass.logit_rows();
+        let logit_rows = (0..sequences).flat_map(|s| first_logits.iter().map(move |&row| s * rows + row as u32));
         let batch = Batch {
             token_ids: positions.iter().map(|position| position * 97 % VOCABULARY as u32).collect(),
-            slot_mapping: positions.clone(),
-            positions,
-            block_tables: vec![(0..blocks).map(BlockId).collect()],
-            query_starts: vec![0, pass.rows as u32],
+            slot_mapping: slots.collect(),
+            block_tables: (0..sequences).map(|s| (s * blocks..(s + 1) * blocks).map(BlockId).collect()).collect(),
+            query_starts: (0..=sequences).map(|sequence| sequence * rows).collect(),
             tree_mask: None,
-            logit_rows: pass.logit_rows().iter().map(|&row| row as u32).collect(),
+            logit_rows: logit_rows.collect(),
+            positions,
         };
         self.model.forward(&batch)?;
         Ok(())
