@@ -51,7 +51,9 @@ pub(super) fn run(arguments: ThroughputArguments) -> Result<()> {
     for prompt in &prompts {
         tokens.extend(set_ups.conversation(prompt).ask(set_ups.folder())?);
     }
-    let settings: Vec<_> = (0..set_ups.cases.len())
+    // Plain decoding is always there; named as a draft it would be there twice.
+    let cases = (0..set_ups.cases.len()).filter(|&case| case == 0 || set_ups.cases[case].draft != "none");
+    let settings: Vec<_> = cases
         .flat_map(|case| arguments.concurrency.iter().map(move |n| Setting { case, concurrency: n.get() }))
         .collect();
     let mut loads: Vec<Vec<Load>> = vec![Vec::new(); settings.len()];
