@@ -21,7 +21,8 @@ pub struct StepReport {
     pub rows: usize,
     /// Each sequence that took part.
     pub sequences: Vec<SequenceStep>,
-    /// What went wrong without changing any text: a drafter that failed and is not asked again.
+    /// What went wrong and ended no step: a drafter that failed and is not asked again, a constraint that failed and ended
+    /// its sequence with [`FinishReason::Failed`].
     pub failures: Vec<String>,
 }
 

@@ -75,11 +75,14 @@ pub struct DraftRequest {
     pub max_children: usize,
     /// A token is not worth its row when the confidences on the way to it, its own included, multiply to less.
     pub least_probability: f32,
+    /// A guess behind a token is not worth a pass of a draft model when the confidences on the way to that token multiply
+    /// to less.
+    pub least_to_go_on: f32,
 }
 
 impl DraftRequest {
     /// A request for a chain of up to `max_depth` tokens, however unlikely.
     pub fn chain(sequence: SequenceId, max_depth: usize) -> Self {
-        Self { sequence, max_depth, max_nodes: max_depth, max_children: 1, least_probability: 0.0 }
+        Self { sequence, max_depth, max_nodes: max_depth, max_children: 1, least_probability: 0.0, least_to_go_on: 0.0 }
     }
 }

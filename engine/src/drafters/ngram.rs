@@ -209,7 +209,7 @@ mod tests {
             let (start, rest) = prompt.split_at(prompt.len() / 2);
             drafter.extend(SEQUENCE, start);
             drafter.extend(SEQUENCE, rest);
-            let request = DraftRequest { sequence: SEQUENCE, max_depth, max_nodes, max_children, least_probability };
+            let request = DraftRequest { max_nodes, max_children, least_probability, ..DraftRequest::chain(SEQUENCE, max_depth) };
             let draft = propose(&mut drafter, request);
             prop_assert_eq!(draft.check(10), Ok(()));
             let (found, expected) = (paths(&draft), allowed_paths(&drafter.model, &prompt, &request));
@@ -260,8 +260,7 @@ mod tests {
         let mut drafter = drafter(std::slice::from_ref(&text), 4, 49_152);
         println!("training on {} tokens: {:.2?}", text.len(), start.elapsed());
         for (max_children, max_depth) in [(1, 8), (3, 4), (8, 8)] {
-            let request =
-                DraftRequest { sequence: SEQUENCE, max_depth, max_nodes: 8, max_children, least_probability: 0.0 };
+            let request = DraftRequest { max_nodes: 8, max_children, ..DraftRequest::chain(SEQUENCE, max_depth) };
             let (mut nodes, start) = (0, Instant::now());
             for &token in &text[..10_000] {
                 drafter.extend(SEQUENCE, &[token]);

@@ -49,6 +49,7 @@ struct Inquiry {
     /// Levels, for those asked about.
     levels: HashMap<SequenceId, usize>,
     least_probability: f32,
+    least_to_go_on: f32,
 }
 
 impl Engine {
@@ -60,7 +61,7 @@ impl Engine {
         parts.iter_mut().for_each(|part| self.force(part));
         for source in self.sources_of(Effort::Table) {
             let levels = parts.iter().map(|part| (part.sequence, part.depth_max)).collect();
-            self.ask(&Inquiry { source, levels, least_probability: 0.0 }, parts, report);
+            self.ask(&Inquiry { source, levels, least_probability: 0.0, least_to_go_on: 0.0 }, parts, report);
         }
         self.choose(parts);
         for source in self.sources_of(Effort::Model) {
@@ -150,6 +151,7 @@ impl Engine {
             max_nodes: if grows { max_depth * NODES_A_LEVEL } else { max_depth },
             max_children: if grows { CHILDREN } else { 1 },
             least_probability: inquiry.least_probability,
+            least_to_go_on: inquiry.least_to_go_on,
         })
     }
 
@@ -242,7 +244,7 @@ impl Engine {
             |levels: usize| self.decoding_time(base, levels * drafting.len(), 0) + levels as f64 * level_seconds;
         let best = levels(&sure, most, rate, seconds);
         let row = self.decoding_time(base, 1, 0) - self.decoding_time(base, 0, 0);
-        let bound = best.rate * (row + level_seconds / drafting.len().max(1) as f64);
+        let bounds = [row, row + level_seconds / drafting.len().max(1) as f64].map(|seconds| best.rate * seconds);
         let is_forced = |part: &Part| *self.sequences[&part.sequence].draft_levels.start() > 0;
         let wanted = |part: &Part| {
             let sequence = &self.sequences[&part.sequence];
@@ -255,8 +257,9 @@ impl Engine {
         };
         let draws = |part: &Part| self.sequences[&part.sequence].verification == Verification::Rejection;
         let is_bound = !parts.iter().any(|part| is_forced(part) || draws(part));
-        let least_probability = if is_bound { bound.clamp(0.0, 0.9) as f32 } else { 0.0 };
-        Inquiry { source, levels: parts.iter().map(wanted).collect(), least_probability }
+        let [least_probability, least_to_go_on] =
+            bounds.map(|bound| if is_bound { bound.clamp(0.0, 0.9) as f32 } else { 0.0 });
+        Inquiry { source, levels: parts.iter().map(wanted).collect(), least_probability, least_to_go_on }
     }
 
     /// How likely a draft model's guess is right on this sequence, by its record.

@@ -150,7 +150,8 @@ impl Drafter for CrossVocabulary {
         let Self { runner, chooser, tokenizers, .. } = self;
         runner.grow(going, |index, logits| {
             let (token, confidence) = chooser.choose(logits)?;
-            let least_probability = wanted[index].least_probability;
+            // Its tokens are no guesses yet, so one bound serves for both.
+            let least_probability = wanted[index].least_probability.max(wanted[index].least_to_go_on);
             drafts[index].push(token, confidence, least_probability, &*tokenizers.draft);
             let drafted = &drafts[index];
             (!drafted.is_at_end() && drafted.len() < depths[index]).then_some(token)

@@ -54,7 +54,7 @@ impl<'call> Path<'call> {
         self.probability = probability;
         self.history.push_output(token);
         self.position += 1;
-        (self.chain.len() < self.depth).then_some(token)
+        (self.chain.len() < self.depth && probability >= self.request.least_to_go_on).then_some(token)
     }
 
     /// The chain, then the likeliest leaves, as many as nodes are left.

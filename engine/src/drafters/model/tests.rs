@@ -127,6 +127,22 @@ fn an_unlikely_token_is_neither_proposed_nor_followed() {
 }
 
 #[test]
+fn a_token_too_unlikely_to_go_on_behind_is_still_proposed() {
+    let model = Scripted::new(4, 50);
+    let wanted = |least_to_go_on| [DraftRequest { least_to_go_on, ..DraftRequest::chain(SequenceId(0), 9) }];
+    let all = begun(&model, &[vec![1, 2, 3]]).propose(&wanted(0.0)).unwrap().remove(0);
+    let probability = |nodes: usize| all.nodes[..nodes].iter().map(|node| node.confidence).product::<f32>();
+    for kept in 1..9 {
+        let mut drafter = begun(&model, &[vec![1, 2, 3]]);
+        let mut draft = Draft::default();
+        let bound = (probability(kept - 1) + probability(kept)) / 2.0;
+        let rows = rows_of(&model, || draft = drafter.propose(&wanted(bound)).unwrap().remove(0));
+        assert_eq!(draft.nodes, all.nodes[..kept]);
+        assert_eq!(rows.len(), kept, "no forward behind it");
+    }
+}
+
+#[test]
 fn tokens_outside_the_targets_vocabulary_are_never_proposed() {
     let model = Scripted::new(4, 50);
     for verification in [Verification::Coupled, Verification::Rejection] {

@@ -155,11 +155,10 @@ fn event(tokens: TokenId) -> impl Strategy<Value = Event> {
 fn request() -> impl Strategy<Value = DraftRequest> {
     let bounds = (0usize..4, 0usize..9, 0usize..4, prop_oneof![Just(0.0f32), 0.0f32..0.4]);
     bounds.prop_map(|(max_depth, max_nodes, max_children, least_probability)| DraftRequest {
-        sequence: SEQUENCE,
-        max_depth,
         max_nodes,
         max_children,
         least_probability,
+        ..DraftRequest::chain(SEQUENCE, max_depth)
     })
 }
 
