@@ -3,7 +3,8 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use veridraft_engine::Verification;
 use veridraft_export::{MatMulOperators, Weights};
 use veridraft_models::KvType;
 
@@ -12,6 +13,7 @@ use crate::commands::model::ModelCommand;
 use crate::commands::runtime::RuntimeCommand;
 use crate::commands::train::TrainCommand;
 use crate::commands::verify::VerifyArguments;
+use crate::constraint::ConstraintArguments;
 use crate::draft_spec::DraftSpec;
 
 /// Runs language models exported to ONNX, with exact speculative decoding: the same seed gives the same text, however
@@ -87,6 +89,8 @@ pub(crate) struct GenerationArguments {
     #[command(flatten)]
     pub(crate) draft: DraftArguments,
     #[command(flatten)]
+    pub(crate) constraint: ConstraintArguments,
+    #[command(flatten)]
     pub(crate) sampling: SamplingArguments,
 }
 
@@ -114,7 +118,7 @@ pub(crate) struct ModelArguments {
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Speculation (never changes the text)")]
+#[command(next_help_heading = "Speculation (never changes the text with --verify coupled)")]
 pub(crate) struct DraftArguments {
     /// Who drafts: none, auto, lookup, suffix[=TEXT], ngram=FILE, model=MODEL[:WEIGHTS]; joined by + they draft together
     #[arg(long, value_name = "SPEC", default_value = "auto")]
@@ -125,6 +129,28 @@ pub(crate) struct DraftArguments {
     /// Drafted tokens one behind the other, at most; the same as --draft-min fixes the length
     #[arg(long, value_name = "N", default_value = "24", value_parser = parse_count)]
     pub(crate) draft_max: NonZeroUsize,
+    /// When drafts are accepted: coupled (same text as plain decoding), rejection (same distribution, other text),
+    /// typical (lossy: not the model's distribution)
+    #[arg(long, value_name = "RULE", default_value = "coupled", hide_possible_values = true)]
+    pub(crate) verify: VerifyRule,
+}
+
+/// The engine's [`Verification`] by the names of the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VerifyRule {
+    Coupled,
+    Rejection,
+    Typical,
+}
+
+impl From<VerifyRule> for Verification {
+    fn from(rule: VerifyRule) -> Self {
+        match rule {
+            VerifyRule::Coupled => Self::Coupled,
+            VerifyRule::Rejection => Self::Rejection,
+            VerifyRule::Typical => Self::Typical,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -213,6 +239,22 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_rule_of_verification_is_coupled_unless_another_is_named() {
+        let rule = |line: &str| {
+            let arguments = Arguments::try_parse_from(line.split(' ')).map_err(|error| error.kind())?;
+            match arguments.command {
+                Command::Generate(arguments) => Ok(arguments.generation.draft.verify.into()),
+                Command::Chat(arguments) => Ok(arguments.generation.draft.verify.into()),
+                _ => unreachable!("only these two are parsed here"),
+            }
+        };
+        assert_eq!(rule("veridraft generate a"), Ok(Verification::Coupled));
+        assert_eq!(rule("veridraft generate a --verify rejection"), Ok(Verification::Rejection));
+        assert_eq!(rule("veridraft chat --verify typical"), Ok(Verification::Typical));
+        assert_eq!(rule("veridraft chat --verify exact"), Err(clap::error::ErrorKind::InvalidValue));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod arguments;
 mod catalogue;
 mod commands;
+mod constraint;
 mod draft_spec;
 mod interrupt;
 mod model_store;

@@ -68,7 +68,8 @@ fn read_text(arguments: &GenerateArguments) -> Result<String> {
     }
 }
 
-fn read_file(path: &Path) -> Result<String> {
+/// The text of a file.
+pub(crate) fn read_file(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
     utf8(bytes, &format!("`{}`", path.display()))
 }

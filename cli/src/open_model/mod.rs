@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use veridraft_engine::{Engine, EngineConfig, Parts, Request, SamplingConfig, StopConditions};
+use veridraft_engine::constraint::Constraint;
+use veridraft_engine::{Engine, EngineConfig, Parts, Request, SamplingConfig, StopConditions, Verification};
 use veridraft_models::runtime::{LibraryChoice, Runtime};
 use veridraft_models::{CausalModelConfig, LanguageModel, ModelFolder, Simd, TokenId, UnsizedModel};
 
 use self::costs::CostFile;
-use crate::arguments::{DraftArguments, GenerationArguments, ModelArguments, SamplingArguments};
+use crate::arguments::{DraftArguments, GenerationArguments, ModelArguments, SamplingArguments, VerifyRule};
+use crate::constraint;
 use crate::model_store;
 use crate::usage::UsageError;
 
@@ -29,6 +31,8 @@ pub(crate) struct OpenModel {
     max_tokens: usize,
     draft_min: usize,
     draft_max: usize,
+    verification: Verification,
+    constraint: Option<Box<dyn Constraint>>,
 }
 
 impl OpenModel {
@@ -37,12 +41,16 @@ impl OpenModel {
         let sampling = &arguments.sampling;
         check_sampling(sampling)?;
         check_levels(&arguments.draft)?;
+        note_loss(&arguments.draft);
+        let source = arguments.constraint.read()?;
         let model = &arguments.model;
         let session = session(model)?;
         let resolved = model_store::resolve(model.model.as_deref(), model.weights)?;
         let folder = ModelFolder::open(&resolved.path)?;
         let config = sampling_config(sampling, &folder);
         config.check().with_context(|| format!("`{}/generation_config.json`", resolved.path.display()))?;
+        let stop = stop_conditions(sampling, &folder);
+        let constraint = source.map(|source| constraint::compile(&source, &folder, &stop.eos_ids)).transpose()?;
         let runtime = Runtime::load(&LibraryChoice::from(model.ort_lib.clone()))?;
         let target = UnsizedModel::open(&runtime, &folder.onnx_path, session)?;
         let spec = &arguments.draft.draft;
@@ -80,10 +88,12 @@ impl OpenModel {
             simd: session.simd,
             engine,
             draft_min: arguments.draft.draft_min,
-            stop: stop_conditions(sampling, &folder),
+            stop,
             sampling: config,
             max_tokens: arguments.max_tokens.get(),
             draft_max: arguments.draft.draft_max.get(),
+            verification: arguments.draft.verify.into(),
+            constraint,
             folder,
         })
     }
@@ -94,7 +104,9 @@ impl OpenModel {
             draft_min: self.draft_min,
             draft_max: self.draft_max,
             sampling: self.sampling.clone(),
+            verification: self.verification,
             stop: self.stop.clone(),
+            constraint: self.constraint.clone(),
             ..Request::new(prompt, self.max_tokens)
         }
     }
@@ -145,6 +157,13 @@ fn check_levels(arguments: &DraftArguments) -> Result<()> {
         return Err(UsageError::new(format!("`--draft-min` is {least}, expected at most `--draft-max`, {most}")).into());
     }
     Ok(())
+}
+
+/// Says of the one rule that promises nothing that it does not.
+fn note_loss(arguments: &DraftArguments) {
+    if arguments.verify == VerifyRule::Typical {
+        eprintln!("note: `--verify typical` is lossy: the text may differ from the model's distribution");
+    }
 }
 
 /// Refuses values out of range before anything is opened.

@@ -18,7 +18,10 @@ use veridraft_engine::{Error, Request, Verification};
 use veridraft_models::runtime::{LibraryChoice, Runtime};
 use veridraft_models::{CausalModel, ModelFolder, TokenId};
 
-use crate::arguments::{DraftArguments, GenerationArguments, ModelArguments, SamplingArguments, parse_count};
+use crate::arguments::{
+    DraftArguments, GenerationArguments, ModelArguments, SamplingArguments, VerifyRule, parse_count,
+};
+use crate::constraint::ConstraintArguments;
 use crate::draft_spec::DraftSpec;
 use crate::model_store;
 use crate::open_model::{OpenModel, name_the_flag, session};
@@ -87,7 +90,14 @@ impl SetUps {
             max_tokens: arguments.max_tokens,
             trace: None,
             model: arguments.model,
-            draft: DraftArguments { draft: plain, draft_min: arguments.draft_min, draft_max: arguments.draft_max },
+            draft: DraftArguments {
+                draft: plain,
+                draft_min: arguments.draft_min,
+                draft_max: arguments.draft_max,
+                // Overridden by the rule of each run.
+                verify: VerifyRule::Coupled,
+            },
+            constraint: ConstraintArguments::default(),
             sampling: arguments.sampling,
         };
         let mut cases = vec![SetUp { draft: "none".to_owned(), open: OpenModel::open(&generation)? }];
