@@ -1,6 +1,6 @@
 //! The command line: what can be asked, with the words of `--help`.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -62,6 +62,12 @@ pub(crate) struct GenerateArguments {
     /// Write exactly one JSON object to standard output, when all is done
     #[arg(long)]
     pub(crate) json: bool,
+    /// Put log-probabilities into --json: for each token of prompt and answer its own and those of the K likeliest
+    #[arg(long, value_name = "K")]
+    pub(crate) logprobs: Option<usize>,
+    /// Samples of the one prompt, which is computed once; the first is the text of one sample
+    #[arg(short = 'N', long, value_name = "N", default_value = "1", value_parser = parse_samples)]
+    pub(crate) num_samples: NonZeroU32,
     #[command(flatten)]
     pub(crate) generation: GenerationArguments,
 }
@@ -212,6 +218,13 @@ fn parse_threads(text: &str) -> Result<NonZeroUsize, String> {
     const MOST: usize = 256;
     let threads = text.parse().ok().filter(|threads: &NonZeroUsize| threads.get() <= MOST);
     threads.ok_or_else(|| format!("`{text}` is not a count of threads, expected 1 to {MOST}"))
+}
+
+/// A count of samples that can be kept at once.
+fn parse_samples(text: &str) -> Result<NonZeroU32, String> {
+    const MOST: u32 = 1024;
+    let samples = text.parse().ok().filter(|samples: &NonZeroU32| samples.get() <= MOST);
+    samples.ok_or_else(|| format!("`{text}` is not a count of samples, expected 1 to {MOST}"))
 }
 
 /// Bytes with an optional binary unit: 1048576, 512M, 2G, 1.5GiB.

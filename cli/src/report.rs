@@ -1,27 +1,60 @@
-//! What a generation reports: the JSON object, the summary line, the trace.
+//! What a generation reports: the JSON object here, the summary line and the trace beside it.
+
+mod logprobs;
+mod summary;
+mod trace;
+
+pub(crate) use logprobs::TokenTexts;
+pub(crate) use summary::summary;
+pub(crate) use trace::Trace;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
 use serde::Serialize;
-use veridraft_engine::{FinishReason, Finished, Outcome, SequenceReport, StepReport};
+use veridraft_engine::{FinishReason, SequenceReport, TokenLogprobs};
 use veridraft_models::TokenId;
+
+use self::logprobs::Scored;
+use crate::commands::Answer;
 
 /// The object of `--json`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    pub(crate) model: String,
-    pub(crate) weights: String,
-    pub(crate) path: String,
-    pub(crate) text: String,
-    pub(crate) token_ids: Vec<TokenId>,
-    pub(crate) prompt_token_ids: Vec<TokenId>,
-    pub(crate) finish_reason: FinishReason,
-    pub(crate) seed: u64,
+    model: String,
+    weights: String,
+    path: String,
+    #[serde(flatten)]
+    answers: Answers,
+    prompt_token_ids: Vec<TokenId>,
+    /// One a token of the prompt, where wanted; nothing stands before the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_logprobs: Option<Vec<Option<Scored>>>,
+    seed: u64,
+}
+
+/// One answer's fields stand in the object itself; those of several in a list.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Answers {
+    One(AnswerReport),
+    Several { samples: Vec<SampleReport> },
+}
+
+#[derive(Debug, Serialize)]
+struct SampleReport {
+    sample_index: usize,
+    #[serde(flatten)]
+    answer: AnswerReport,
+}
+
+#[derive(Debug, Serialize)]
+struct AnswerReport {
+    text: String,
+    token_ids: Vec<TokenId>,
+    finish_reason: FinishReason,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<Vec<Scored>>,
     timings: Timings,
     speculation: Speculation,
 }
@@ -59,13 +92,44 @@ pub(crate) struct Subject<'a> {
 }
 
 impl Report {
-    pub(crate) fn new(subject: Subject, text: String, finished: Finished) -> Self {
-        let report = &finished.report;
+    /// `answers`: one or more samples, in the order of their indices, of which the first has the prompt's
+    /// log-probabilities. `texts`: there where log-probabilities are wanted.
+    pub(crate) fn new(subject: Subject, answers: Vec<Answer>, texts: Option<&TokenTexts>) -> Self {
+        let prompt_logprobs = answers.first().map_or(&[][..], |answer| &answer.prompt_logprobs);
         Self {
             model: subject.model.to_owned(),
             weights: subject.weights.to_owned(),
             path: subject.path,
+            prompt_logprobs: texts.map(|texts| behind_the_first(prompt_logprobs, texts)),
+            answers: Answers::new(answers, texts),
+            prompt_token_ids: subject.prompt,
+            seed: subject.seed,
+        }
+    }
+}
+
+impl Answers {
+    fn new(answers: Vec<Answer>, texts: Option<&TokenTexts>) -> Self {
+        let mut answers: Vec<_> = answers.into_iter().map(|answer| AnswerReport::new(answer, texts)).collect();
+        if answers.len() == 1 {
+            return Self::One(answers.remove(0));
+        }
+        let sample = |(sample_index, answer)| SampleReport { sample_index, answer };
+        Self::Several { samples: answers.into_iter().enumerate().map(sample).collect() }
+    }
+}
+
+fn behind_the_first(scores: &[TokenLogprobs], texts: &TokenTexts) -> Vec<Option<Scored>> {
+    [None].into_iter().chain(texts.scored(scores).into_iter().map(Some)).collect()
+}
+
+impl AnswerReport {
+    fn new(answer: Answer, texts: Option<&TokenTexts>) -> Self {
+        let Answer { text, finished, logprobs, .. } = answer;
+        let report = &finished.report;
+        Self {
             text,
+            logprobs: texts.map(|texts| texts.scored(&logprobs)),
             timings: Timings {
                 prefill_ms: milliseconds(report.prefill),
                 decode_ms: milliseconds(report.decode),
@@ -73,9 +137,7 @@ impl Report {
             },
             speculation: Speculation::new(report),
             token_ids: finished.token_ids,
-            prompt_token_ids: subject.prompt,
             finish_reason: finished.reason,
-            seed: subject.seed,
         }
     }
 }
@@ -97,105 +159,83 @@ impl Speculation {
     }
 }
 
-/// One line for a person: how much, how fast, how well drafted, why it ended.
-pub(crate) fn summary(prompt_tokens: usize, finished: &Finished, seed: u64) -> String {
-    let report = &finished.report;
-    let drafts: String = report
-        .sources
-        .iter()
-        .map(|(name, source)| format!(", {name} {}/{} accepted", source.accepted, source.proposed))
-        .collect();
-    format!(
-        "{} tokens at {:.1} tokens/s, prompt of {prompt_tokens} in {:.2} s, {:.2} tokens a pass{drafts}, seed {seed}, {}",
-        finished.token_ids.len(),
-        report.tokens_per_second(),
-        report.prefill.as_secs_f64(),
-        report.mean_acceptance_length(),
-        reason(finished.reason),
-    )
-}
-
-fn reason(reason: FinishReason) -> &'static str {
-    match reason {
-        FinishReason::Eos => "ended by the model",
-        FinishReason::StopToken => "ended at a stop token",
-        FinishReason::StopString => "ended at a stop string",
-        FinishReason::Complete => "complete",
-        FinishReason::Failed => "ended by an error",
-        FinishReason::Length => "ended at the token limit",
-        FinishReason::ContextFull => "ended with the context full",
-        FinishReason::Cancelled => "interrupted",
-    }
-}
-
-/// `--trace FILE`: a JSON line a step.
-pub(crate) struct Trace {
-    path: PathBuf,
-    file: BufWriter<File>,
-    steps: usize,
-}
-
-#[derive(Serialize)]
-struct TraceLine {
-    step: usize,
-    rows: usize,
-    sources: BTreeMap<&'static str, TraceSource>,
-    proposed: usize,
-    accepted: usize,
-    depth: usize,
-    tokens: Vec<TokenId>,
-    drafting_ms: f64,
-    forward_ms: f64,
-    time_ms: f64,
-}
-
-#[derive(Serialize)]
-struct TraceSource {
-    proposed: usize,
-    accepted: usize,
-}
-
-impl From<&Outcome> for TraceSource {
-    fn from(outcome: &Outcome) -> Self {
-        Self { proposed: outcome.proposed, accepted: outcome.accepted }
-    }
-}
-
-impl Trace {
-    pub(crate) fn create(path: &Path) -> Result<Self> {
-        let file = File::create(path).with_context(|| format!("cannot create `{}`", path.display()))?;
-        Ok(Self { path: path.to_owned(), file: BufWriter::new(file), steps: 0 })
-    }
-
-    /// Adds a line for each sequence of a step, flushed, so that a reader can follow.
-    pub(crate) fn step(&mut self, report: &StepReport) -> Result<()> {
-        self.steps += 1;
-        for sequence in &report.sequences {
-            let line = TraceLine {
-                step: self.steps,
-                rows: sequence.rows + sequence.proposed,
-                sources: sequence.sources.iter().map(|(name, outcome)| (*name, outcome.into())).collect(),
-                proposed: sequence.proposed,
-                accepted: sequence.accepted,
-                depth: sequence.depth,
-                tokens: sequence.tokens.clone(),
-                drafting_ms: milliseconds(report.drafting),
-                forward_ms: milliseconds(report.forward),
-                time_ms: milliseconds(report.duration),
-            };
-            self.write(&line).with_context(|| format!("cannot write `{}`", self.path.display()))?;
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, line: &TraceLine) -> std::io::Result<()> {
-        serde_json::to_writer(&mut self.file, line)?;
-        self.file.write_all(b"\n")?;
-        self.file.flush()
-    }
-}
-
 /// Milliseconds, to the microsecond.
 fn milliseconds(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1000.0
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use serde_json::{Value, json};
+    use veridraft_engine::{Finished, SourceReport};
+
+    use super::logprobs::tests::fixed_texts;
+    use super::*;
+
+    /// Two tokens in two passes, with the numbers that the tests of this module expect.
+    pub(crate) fn fixed_answer(text: &str, reason: FinishReason) -> Answer {
+        let source = SourceReport { proposed: 4, accepted: 1, ..SourceReport::default() };
+        let report = SequenceReport {
+            prefill: Duration::from_millis(100),
+            decode: Duration::from_millis(20),
+            decode_tokens: 1,
+            forwards: 2,
+            emitted: 2,
+            sources: [("lookup", source)].into(),
+            ..SequenceReport::default()
+        };
+        let score = |token| TokenLogprobs { token, logprob: -0.5, top: Vec::new() };
+        Answer {
+            text: text.to_owned(),
+            finished: Finished { token_ids: vec![1, 0], reason, report },
+            logprobs: vec![score(1), score(0)],
+            prompt_logprobs: vec![score(1)],
+        }
+    }
+
+    fn object(answers: Vec<Answer>, texts: Option<&TokenTexts>) -> Value {
+        let subject = Subject { model: "m", weights: "q4", path: "avx2".to_owned(), seed: 3, prompt: vec![0, 1] };
+        serde_json::to_value(Report::new(subject, answers, texts)).expect("a report is JSON")
+    }
+
+    fn names(object: &Value) -> Vec<&str> {
+        object.as_object().expect("an object").keys().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn one_answer_stands_in_the_object_itself() {
+        let found = object(vec![fixed_answer("hi", FinishReason::Complete)], None);
+        let answer = ["text", "token_ids", "finish_reason", "timings", "speculation"];
+        assert_eq!(names(&found), [&["model", "weights", "path"], &answer[..], &["prompt_token_ids", "seed"]].concat());
+        assert_eq!(found["text"], "hi");
+        assert_eq!(found["finish_reason"], "complete");
+        assert_eq!(found["timings"]["tokens_per_second"], 50.0);
+        assert_eq!(found["speculation"]["sources"]["lookup"]["accepted"], 1);
+    }
+
+    #[test]
+    fn several_answers_stand_in_a_list_beside_what_they_share() {
+        let answers = vec![fixed_answer("a", FinishReason::Eos), fixed_answer("b", FinishReason::Failed)];
+        let found = object(answers, None);
+        assert_eq!(names(&found), ["model", "weights", "path", "samples", "prompt_token_ids", "seed"]);
+        let samples = found["samples"].as_array().expect("a list");
+        let fields = ["sample_index", "text", "token_ids", "finish_reason", "timings", "speculation"];
+        assert!(samples.iter().all(|sample| names(sample) == fields));
+        let part = |sample: &Value| json!([sample["sample_index"], sample["text"], sample["finish_reason"]]);
+        assert_eq!(samples.iter().map(part).collect::<Vec<_>>(), [json!([0, "a", "eos"]), json!([1, "b", "failed"])]);
+    }
+
+    #[test]
+    fn logprobs_stand_beside_their_tokens_and_the_prompt_has_none_for_its_first() {
+        let texts = fixed_texts(&["x", "y"]);
+        let score = |token: usize| json!({"token": token, "text": (["x", "y"][token]), "logprob": -0.5, "top": []});
+        let found = object(vec![fixed_answer("yx", FinishReason::Length)], Some(&texts));
+        assert_eq!(found["logprobs"], json!([score(1), score(0)]));
+        assert_eq!(found["prompt_logprobs"], json!([null, score(1)]));
+        let answers = vec![fixed_answer("yx", FinishReason::Length), fixed_answer("yx", FinishReason::Length)];
+        let found = object(answers, Some(&texts));
+        assert_eq!(found["prompt_logprobs"], json!([null, score(1)]));
+        assert_eq!(found["samples"][1]["logprobs"], json!([score(1), score(0)]));
+        assert!(found.get("logprobs").is_none());
+    }
 }

@@ -5,7 +5,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use anyhow::{Context, Result};
 use veridraft_models::Message;
 
-use super::generation::{Generated, Observers, generate};
+use super::generation::{Observers, generate};
 use crate::arguments::ChatArguments;
 use crate::interrupt::Interrupt;
 use crate::open_model::OpenModel;
@@ -60,13 +60,13 @@ impl Chat {
         let engine = &mut self.model.engine;
         let id = engine.add(request)?;
         let observers = Observers { interrupt, trace, show: &mut |text| piece(text) };
-        let generated = generate(engine, id, observers);
+        let generated = generate(engine, &[id], observers);
         // After a failed step the sequence must not go on beside the next turn's. What it computed stays cached.
         engine.remove(id);
-        let Generated { text, finished } = generated?;
+        let mut generated = generated?;
         piece("\n")?;
-        eprintln!("{}", summary(prompt_tokens, &finished, self.model.seed()));
-        Ok(text)
+        eprintln!("{}", summary(prompt_tokens, &generated, self.model.seed()));
+        Ok(generated.answers.remove(0).text)
     }
 }
 

@@ -9,3 +9,5 @@ pub(crate) mod model;
 pub(crate) mod runtime;
 pub(crate) mod train;
 pub(crate) mod verify;
+
+pub(crate) use generation::{Answer, Generated};

@@ -111,6 +111,11 @@ impl OpenModel {
         }
     }
 
+    /// Whether every sample takes the likeliest tokens.
+    pub(crate) fn is_greedy(&self) -> bool {
+        self.sampling.temperature == 0.0
+    }
+
     pub(crate) fn seed(&self) -> u64 {
         self.sampling.seed
     }

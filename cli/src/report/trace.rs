@@ -1,0 +1,83 @@
+//! `--trace FILE`: a JSON line for each sequence of each step.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use veridraft_engine::{Outcome, StepReport};
+use veridraft_models::TokenId;
+
+use super::milliseconds;
+
+/// The file, and where in it we are.
+pub(crate) struct Trace {
+    path: PathBuf,
+    file: BufWriter<File>,
+    steps: usize,
+}
+
+#[derive(Serialize)]
+struct TraceLine {
+    step: usize,
+    /// In `generate` the sample, in `chat` the turn, both from 0: an engine numbers its sequences.
+    sequence: u64,
+    rows: usize,
+    sources: BTreeMap<&'static str, TraceSource>,
+    proposed: usize,
+    accepted: usize,
+    depth: usize,
+    tokens: Vec<TokenId>,
+    drafting_ms: f64,
+    forward_ms: f64,
+    time_ms: f64,
+}
+
+#[derive(Serialize)]
+struct TraceSource {
+    proposed: usize,
+    accepted: usize,
+}
+
+impl From<&Outcome> for TraceSource {
+    fn from(outcome: &Outcome) -> Self {
+        Self { proposed: outcome.proposed, accepted: outcome.accepted }
+    }
+}
+
+impl Trace {
+    pub(crate) fn create(path: &Path) -> Result<Self> {
+        let file = File::create(path).with_context(|| format!("cannot create `{}`", path.display()))?;
+        Ok(Self { path: path.to_owned(), file: BufWriter::new(file), steps: 0 })
+    }
+
+    /// Adds a line for each sequence of a step, flushed, so that a reader can follow.
+    pub(crate) fn step(&mut self, report: &StepReport) -> Result<()> {
+        self.steps += 1;
+        for sequence in &report.sequences {
+            let line = TraceLine {
+                step: self.steps,
+                sequence: sequence.sequence.0,
+                rows: sequence.rows + sequence.proposed,
+                sources: sequence.sources.iter().map(|(name, outcome)| (*name, outcome.into())).collect(),
+                proposed: sequence.proposed,
+                accepted: sequence.accepted,
+                depth: sequence.depth,
+                tokens: sequence.tokens.clone(),
+                drafting_ms: milliseconds(report.drafting),
+                forward_ms: milliseconds(report.forward),
+                time_ms: milliseconds(report.duration),
+            };
+            self.write(&line).with_context(|| format!("cannot write `{}`", self.path.display()))?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, line: &TraceLine) -> std::io::Result<()> {
+        serde_json::to_writer(&mut self.file, line)?;
+        self.file.write_all(b"\n")?;
+        self.file.flush()
+    }
+}
