@@ -65,7 +65,7 @@ pub(crate) struct GenerateArguments {
     /// Put log-probabilities into --json: for each token of prompt and answer its own and those of the K likeliest
     #[arg(long, value_name = "K")]
     pub(crate) logprobs: Option<usize>,
-    /// Samples of the one prompt, which is computed once; the first is the text of one sample
+    /// Samples of the one prompt, which is computed once; the first is the text that there is without this option
     #[arg(short = 'N', long, value_name = "N", default_value = "1", value_parser = parse_samples)]
     pub(crate) num_samples: NonZeroU32,
     #[command(flatten)]

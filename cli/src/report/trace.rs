@@ -81,3 +81,43 @@ impl Trace {
         self.file.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use veridraft_engine::{SequenceId, SequenceStep};
+
+    use super::*;
+
+    fn step(sequence: u64, token: TokenId) -> SequenceStep {
+        SequenceStep {
+            sequence: SequenceId(sequence),
+            rows: 1,
+            sources: [("lookup", Outcome { proposed: 2, accepted: 1 })].into(),
+            proposed: 2,
+            accepted: 1,
+            depth: 2,
+            tokens: vec![token],
+            text: String::new(),
+            logprobs: Vec::new(),
+            prompt_logprobs: Vec::new(),
+            finish: None,
+        }
+    }
+
+    #[test]
+    fn each_sequence_of_a_step_has_a_line_with_its_number() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("trace.jsonl");
+        let mut trace = Trace::create(&path).expect("created");
+        let both = StepReport { sequences: vec![step(0, 7), step(1, 8)], ..StepReport::default() };
+        trace.step(&both).expect("written");
+        trace.step(&StepReport { sequences: vec![step(1, 9)], ..StepReport::default() }).expect("written");
+        let text = std::fs::read_to_string(&path).expect("read");
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect();
+        let found: Vec<_> = lines.iter().map(|line| json!([line["step"], line["sequence"], line["tokens"]])).collect();
+        assert_eq!(found, [json!([1, 0, [7]]), json!([1, 1, [8]]), json!([2, 1, [9]])]);
+        assert_eq!(lines[0]["rows"], 3);
+        assert_eq!(lines[0]["sources"]["lookup"], json!({"proposed": 2, "accepted": 1}));
+    }
+}
