@@ -10,6 +10,7 @@ mod batch;
 mod calibrate;
 mod commit;
 mod draft;
+mod inquiry;
 mod memory;
 mod step;
 

@@ -11,18 +11,19 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::Engine;
+use super::inquiry::Inquiry;
 use super::step::{Part, Proposal};
-use crate::choice::{Calibration, Guesses, Load, Wanted, expected, levels, select};
+use crate::Verification;
+use crate::choice::{Adjustment, Calibration, Guesses, Load, Wanted, select};
 use crate::drafters::{Draft, DraftRequest, Effort};
 use crate::report::StepReport;
 use crate::sequence::Sequence;
 use crate::verify::Verified;
-use crate::{SequenceId, Verification};
 
 /// Nodes that a tree of guesses has at most, for each level that it may have.
-const NODES_A_LEVEL: usize = 2;
+pub(super) const NODES_A_LEVEL: usize = 2;
 /// Alternatives behind one token, at most.
-const CHILDREN: usize = 4;
+pub(super) const CHILDREN: usize = 4;
 /// Tokens that a draft model has to catch up with after a proposal of which some were right: the bonus token, and the
 /// last guess, which it had no need to compute.
 const USUAL_BACKLOG: usize = 2;
@@ -43,15 +44,6 @@ pub(super) struct Source {
     is_retired: bool,
 }
 
-/// What a drafter is asked for.
-struct Inquiry {
-    source: usize,
-    /// Levels, for those asked about.
-    levels: HashMap<SequenceId, usize>,
-    least_probability: f32,
-    least_to_go_on: f32,
-}
-
 impl Engine {
     /// Fills in what each part verifies.
     pub(super) fn draft(&mut self, parts: &mut [Part], report: &mut StepReport) {
@@ -60,13 +52,12 @@ impl Engine {
         }
         parts.iter_mut().for_each(|part| self.force(part));
         for source in self.sources_of(Effort::Table) {
-            let levels = parts.iter().map(|part| (part.sequence, part.depth_max)).collect();
-            self.ask(&Inquiry { source, levels, least_probability: 0.0, least_to_go_on: 0.0 }, parts, report);
+            self.ask(&Inquiry::of_all(source, parts), parts, report);
         }
         self.choose(parts);
         for source in self.sources_of(Effort::Model) {
             let inquiry = self.model_inquiry(source, parts);
-            if inquiry.levels.values().all(|&levels| levels == 0) {
+            if inquiry.is_empty() {
                 self.sources[source].calibration.fade(FADE);
                 continue;
             }
@@ -142,19 +133,6 @@ impl Engine {
         }
     }
 
-    fn request(&self, inquiry: &Inquiry, part: &Part) -> Option<DraftRequest> {
-        let max_depth = inquiry.levels.get(&part.sequence).copied().filter(|&levels| levels > 0)?;
-        let grows = self.grows_tree(&self.sequences[&part.sequence]);
-        Some(DraftRequest {
-            sequence: part.sequence,
-            max_depth,
-            max_nodes: if grows { max_depth * NODES_A_LEVEL } else { max_depth },
-            max_children: if grows { CHILDREN } else { 1 },
-            least_probability: inquiry.least_probability,
-            least_to_go_on: inquiry.least_to_go_on,
-        })
-    }
-
     fn propose(&mut self, source: usize, wanted: &[DraftRequest]) -> Result<Vec<Draft>, String> {
         let vocabulary = self.parts.model.vocabulary();
         let mut drafts = self.parts.drafters[source].propose(wanted).map_err(|error| error.to_string())?;
@@ -221,7 +199,7 @@ impl Engine {
         }
     }
 
-    fn grows_tree(&self, sequence: &Sequence) -> bool {
+    pub(super) fn grows_tree(&self, sequence: &Sequence) -> bool {
         self.parts.model.limits().tree && !sequence.has_fixed_drafts()
     }
 
@@ -230,51 +208,14 @@ impl Engine {
         self.sources[proposal.source].calibration.paths(&proposal.draft, adjustment)
     }
 
-    /// What to ask a draft model for: as many levels as give more tokens a second than what was chosen without it.
-    fn model_inquiry(&self, source: usize, parts: &[Part]) -> Inquiry {
-        let base = self.base_load(parts);
-        let level_seconds = self.sources[source].level_seconds;
-        let drafting: Vec<_> = parts.iter().filter(|part| part.depth_max > 0).collect();
-        let sure: Vec<f64> = drafting.iter().map(|part| self.typical(source, part)).collect();
-        let most = drafting.iter().map(|part| part.depth_max).max().unwrap_or(0);
-        let chosen: usize = drafting.iter().map(|part| part.guesses.guesses.len()).sum();
-        let tokens: f64 = drafting.iter().map(|part| 1.0 + part.guesses.expected()).sum();
-        let rate = tokens / self.decoding_time(base, chosen, 0);
-        let seconds =
-            |levels: usize| self.decoding_time(base, levels * drafting.len(), 0) + levels as f64 * level_seconds;
-        let best = levels(&sure, most, rate, seconds);
-        let row = self.decoding_time(base, 1, 0) - self.decoding_time(base, 0, 0);
-        let bounds = [row, row + level_seconds / drafting.len().max(1) as f64].map(|seconds| best.rate * seconds);
-        let is_forced = |part: &Part| *self.sequences[&part.sequence].draft_levels.start() > 0;
-        let wanted = |part: &Part| {
-            let sequence = &self.sequences[&part.sequence];
-            // Where a table's guesses are as good already, no model is needed.
-            let is_served = part.guesses.expected() >= expected(self.typical(source, part), best.levels);
-            // Some more than expected, for a text that goes better than most; the bound ends the others.
-            let chosen = if is_served { 0 } else { best.levels + best.levels.div_ceil(2) };
-            let least = if part.guesses.guesses.is_empty() { *sequence.draft_levels.start() } else { 0 };
-            (part.sequence, chosen.max(least).min(part.depth_max))
-        };
-        let draws = |part: &Part| self.sequences[&part.sequence].verification == Verification::Rejection;
-        let is_bound = !parts.iter().any(|part| is_forced(part) || draws(part));
-        let [least_probability, least_to_go_on] =
-            bounds.map(|bound| if is_bound { bound.clamp(0.0, 0.9) as f32 } else { 0.0 });
-        Inquiry { source, levels: parts.iter().map(wanted).collect(), least_probability, least_to_go_on }
-    }
-
-    /// How likely a draft model's guess is right on this sequence, by its record.
-    fn typical(&self, source: usize, part: &Part) -> f64 {
-        self.sources[source].calibration.mean(self.sequences[&part.sequence].adjustments[source])
-    }
-
     /// Seconds of a step with so many drafted rows. Rows of prompts would be computed anyway, so they do not count.
-    fn decoding_time(&self, base: BaseLoad, rows: usize, row_context: usize) -> f64 {
+    pub(super) fn decoding_time(&self, base: BaseLoad, rows: usize, row_context: usize) -> f64 {
         let costs = &self.parts.costs;
         let load = Load { rows: base.all.rows + rows, row_context: base.all.row_context + row_context, ..base.all };
         costs.time(load) - costs.time(base.all) + costs.time(base.decoding)
     }
 
-    fn base_load(&self, parts: &[Part]) -> BaseLoad {
+    pub(super) fn base_load(&self, parts: &[Part]) -> BaseLoad {
         let mut base = BaseLoad::default();
         for part in parts {
             let context = self.sequences[&part.sequence].computed;
@@ -291,13 +232,23 @@ impl Engine {
 
 /// The rows of a step without drafts.
 #[derive(Clone, Copy, Debug, Default)]
-struct BaseLoad {
+pub(super) struct BaseLoad {
     all: Load,
     /// Those of sequences that compute one token.
     decoding: Load,
 }
 
 impl Source {
+    /// How likely a guess is right on a sequence, whatever its confidence.
+    pub(super) fn mean(&self, adjustment: Adjustment) -> f64 {
+        self.calibration.mean(adjustment)
+    }
+
+    /// Seconds of a level of a proposal for all sequences of a step.
+    pub(super) fn level_seconds(&self) -> f64 {
+        self.level_seconds
+    }
+
     fn took(&mut self, took: Duration, levels: usize) {
         let found = took.as_secs_f64() / levels as f64;
         let is_first = self.level_seconds == 0.0;
