@@ -1,17 +1,25 @@
 //! What integration tests share: models that need no checkpoint, and the places of optional data.
 
+mod company;
 mod constrained_text;
+mod letters;
 mod one_token;
+mod outcomes;
 mod scripted_constraint;
 mod scripted_drafter;
+mod scripted_engine;
 mod scripted_model;
 mod shared_data;
 mod tiny_llama;
 
+pub use company::{Company, Small, random_ngrams};
 pub use constrained_text::{BYTE_VOCABULARY, END_OF_TEXT, byte_vocabulary, constrained_tokens, hashed_logits, text_of};
+pub use letters::{LetterPairs, Letters};
 pub use one_token::one_token;
+pub use outcomes::Outcomes;
 pub use scripted_constraint::ScriptedConstraint;
 pub use scripted_drafter::ScriptedDrafter;
+pub use scripted_engine::{Output, alone, run_all, scripted_engine};
 pub use scripted_model::{Script, ScriptedModel};
 pub use shared_data::shared_data;
 pub use tiny_llama::TinyLlama;

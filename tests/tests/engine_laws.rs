@@ -1,108 +1,15 @@
 //! Laws of the engine against the slow obvious model: one sequence alone, one token a pass, no drafts.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use veridraft_engine::constraint::{Constraint, Ending};
+use veridraft_engine::constraint::Constraint;
 use veridraft_engine::drafters::{Drafter, Lookup};
-use veridraft_engine::sampling::{History, Sampler};
-use veridraft_engine::{
-    CostModel, Decode, Engine, EngineConfig, FinishReason, Parts, Request, SamplingConfig, StopConditions,
-};
+use veridraft_engine::{Engine, EngineConfig, FinishReason, Request, SamplingConfig, StopConditions};
 use veridraft_models::TokenId;
-use veridraft_tests::{ScriptedConstraint, ScriptedDrafter, ScriptedModel};
+use veridraft_tests::{Company, ScriptedConstraint, ScriptedModel, Small, alone, run_all, scripted_engine};
 
 const BLOCK_TOKENS: usize = 4;
-
-/// Every token is a letter.
-struct Letters;
-
-impl Decode for Letters {
-    fn decode(&self, ids: &[TokenId]) -> String {
-        ids.iter().map(|&id| char::from(b'a' + id as u8)).collect()
-    }
-}
-
-fn engine(model: ScriptedModel, drafters: Vec<Box<dyn Drafter>>, config: EngineConfig) -> Engine {
-    let parts = Parts {
-        model: Box::new(model),
-        decoder: Arc::new(Letters),
-        drafters,
-        costs: CostModel::default(),
-        clock: Box::new(|| Duration::ZERO),
-    };
-    Engine::new(parts, config)
-}
-
-/// Tokens, text and reason of each request, in order; checks the engine's invariants after every step.
-fn run(mut engine: Engine, requests: &[Request]) -> Vec<(Vec<TokenId>, String, FinishReason)> {
-    let ids: Vec<_> = requests.iter().map(|request| engine.add(request.clone()).expect("accepted")).collect();
-    let mut texts = vec![String::new(); ids.len()];
-    for _ in 0..10_000 {
-        if !engine.has_work() {
-            break;
-        }
-        // A scripted failure must leave everything as it was; the next step tries again.
-        if let Ok(report) = engine.step() {
-            for step in report.sequences {
-                texts[step.sequence.0 as usize] += &step.text;
-            }
-        }
-        engine.check().expect("blocks are conserved");
-    }
-    let finish = |(id, text)| {
-        let finished = engine.remove(id).expect("it was added");
-        (finished.token_ids, text, finished.reason)
-    };
-    let outputs = ids.into_iter().zip(texts).map(finish).collect();
-    engine.check().expect("blocks are conserved");
-    outputs
-}
-
-/// The slow obvious model: no engine, no cache, no drafts; one token after the other by the definition.
-fn alone(request: &Request) -> (Vec<TokenId>, String, FinishReason) {
-    let model = ScriptedModel::new(BLOCK_TOKENS, 1);
-    let mut sampler = Sampler::new(request.sampling.clone()).expect("settings in range");
-    let mut history = History::new(&request.sampling);
-    history.extend_prompt(&request.prompt);
-    let mut constraint = request.constraint.clone();
-    let (mut output, mut text) = (Vec::new(), String::new());
-    loop {
-        let seen = [request.prompt.as_slice(), &output].concat();
-        let mut scores = model.scores(&seen);
-        if let Some(constraint) = &mut constraint {
-            constraint.allowed().expect("it never fails").mask(&mut scores);
-        }
-        let token = sampler.sample(&scores, &history, seen.len() as u32);
-        let ending = constraint.as_mut().map(|constraint| {
-            constraint.push(token).expect("it was allowed");
-            constraint.ending().expect("it never fails")
-        });
-        history.push_output(token);
-        output.push(token);
-        if request.stop.eos_ids.contains(&token) {
-            return (output, text, FinishReason::Eos);
-        }
-        if request.stop.token_ids.contains(&token) {
-            return (output, text, FinishReason::StopToken);
-        }
-        text += &Letters.decode(&[token]);
-        let completed = request.stop.strings.iter().filter(|stop| text.ends_with(*stop)).map(String::len).max();
-        if let Some(length) = completed {
-            text.truncate(text.len() - length);
-            return (output, text, FinishReason::StopString);
-        }
-        if ending == Some(Ending::Must) {
-            return (output, text, FinishReason::Complete);
-        }
-        if output.len() == request.max_tokens {
-            return (output, text, FinishReason::Length);
-        }
-    }
-}
 
 fn sampling() -> impl Strategy<Value = SamplingConfig> {
     let penalty = prop_oneof![Just(1.0_f32), Just(1.3)];
@@ -142,15 +49,35 @@ fn request() -> impl Strategy<Value = Request> {
     })
 }
 
+/// Any drafters, each at most once, in any order.
+fn company() -> impl Strategy<Value = Vec<Company>> {
+    let script = || proptest::collection::vec(0..12_u32, 0..9);
+    let fails = prop_oneof![Just(None), (0..9_usize).prop_map(Some)];
+    // Memory 2 is the target's own: its drafts are right.
+    let small = || (1..4_usize, 1..12_usize, prop_oneof![2 => Just(0_usize), 1 => 2..9_usize]);
+    let small = move || small().prop_map(|(memory, blocks, fail_every)| Small { memory, blocks, fail_every });
+    let scripted = |like_a_model| move |(script, fails_after)| Company::Scripted { script, like_a_model, fails_after };
+    let all = (
+        (script(), fails).prop_map(scripted(false)),
+        script().prop_map(|script| (script, None)).prop_map(scripted(true)),
+        small().prop_map(Company::Model),
+        small().prop_map(Company::CrossVocabulary),
+    );
+    let all = all.prop_map(|(table, model, small, other)| {
+        vec![table, Company::Lookup, Company::Suffix, Company::Ngram, model, small, other]
+    });
+    let some = |all: Vec<Company>| (proptest::sample::subsequence(all, 0..=7)).prop_shuffle();
+    all.prop_flat_map(some)
+}
+
 /// What may vary without changing a text.
 #[derive(Clone, Debug)]
 struct Setting {
-    script: Vec<TokenId>,
+    company: Vec<Company>,
     draft_levels: (usize, usize),
     config: EngineConfig,
     blocks: usize,
     fail_every: usize,
-    drafter_fails: Option<usize>,
     tree: bool,
     share_blocks: bool,
 }
@@ -158,14 +85,13 @@ struct Setting {
 fn setting() -> impl Strategy<Value = Setting> {
     let levels = prop_oneof![(0..9_usize).prop_map(|n| (0, n)), (0..9_usize).prop_map(|n| (n, n)), Just((2, 6))];
     (
-        (proptest::collection::vec(0..12_u32, 0..9), levels, prop_oneof![Just(None), (0..9_usize).prop_map(Some)]),
+        (company(), levels),
         (1..40_usize, 1..6_usize, 20..60_usize),
         (prop_oneof![Just(0_usize), Just(3)], any::<bool>(), prop_oneof![3 => Just(true), 1 => Just(false)]),
     )
         .prop_map(|(drafts, sizes, (fail_every, tree, share_blocks))| Setting {
-            script: drafts.0,
+            company: drafts.0,
             draft_levels: drafts.1,
-            drafter_fails: drafts.2,
             config: EngineConfig { chunk_rows: sizes.0, max_sequences: sizes.1 },
             blocks: sizes.2,
             fail_every,
@@ -180,14 +106,7 @@ impl Setting {
         model.fail_every = self.fail_every;
         model.tree = self.tree;
         model.share_blocks = self.share_blocks;
-        let script = self.script.clone();
-        let scripted = match self.drafter_fails {
-            Some(after) => ScriptedDrafter::failing(script.clone(), after),
-            None => ScriptedDrafter::new(script.clone()),
-        };
-        let drafters: Vec<Box<dyn Drafter>> =
-            vec![Box::new(scripted), Box::new(Lookup::default()), Box::new(ScriptedDrafter::like_a_model(script))];
-        engine(model, drafters, self.config)
+        scripted_engine(model, self.company.iter().map(Company::drafter).collect(), self.config)
     }
 
     fn request(&self, request: Request) -> Request {
@@ -214,7 +133,7 @@ proptest! {
     fn the_same_seed_gives_the_same_text_in_any_company(requests in requests(), setting in setting()) {
         let expected: Vec<_> = requests.iter().map(alone).collect();
         let requests: Vec<_> = requests.into_iter().map(|request| setting.request(request)).collect();
-        prop_assert_eq!(run(setting.engine(), &requests), expected);
+        prop_assert_eq!(run_all(setting.engine(), &requests), expected);
     }
 
     #[test]
@@ -257,12 +176,16 @@ fn blocks_are_conserved_in_ten_thousand_random_steps() {
     let mut runner = TestRunner::deterministic();
     let strategy = request();
     let mut engine = Setting {
-        script: vec![1, 2, 3, 4, 5],
+        company: vec![
+            Company::Scripted { script: vec![1, 2, 3, 4, 5], like_a_model: false, fails_after: None },
+            Company::Lookup,
+            Company::Suffix,
+            Company::Model(Small { memory: 1, blocks: 30, fail_every: 0 }),
+        ],
         draft_levels: (0, 6),
         config: EngineConfig { chunk_rows: 24, max_sequences: 8 },
-        blocks: 40,
+        blocks: 30,
         fail_every: 7,
-        drafter_fails: None,
         tree: true,
         share_blocks: true,
     }
@@ -302,14 +225,14 @@ fn blocks_are_conserved_in_ten_thousand_random_steps() {
     for (id, _) in open {
         engine.remove(id);
     }
-    assert_eq!(engine.free_blocks(), 40);
+    assert_eq!(engine.free_blocks(), 30);
     engine.clear_prefixes();
     engine.check().expect("blocks are conserved");
 }
 
 #[test]
 fn samples_of_one_prompt_compute_it_once() {
-    let mut engine = engine(ScriptedModel::new(BLOCK_TOKENS, 64), Vec::new(), EngineConfig::default());
+    let mut engine = scripted_engine(ScriptedModel::new(BLOCK_TOKENS, 64), Vec::new(), EngineConfig::default());
     let prompt: Vec<TokenId> = (0..30).map(|n| n % 12).collect();
     let sample = |sample_index| Request {
         sampling: SamplingConfig { temperature: 1.0, sample_index, ..SamplingConfig::default() },
@@ -338,7 +261,7 @@ fn plain(prompt: Vec<TokenId>, max_tokens: usize) -> Request {
 fn repetitive_text_takes_fewer_passes_with_lookup() {
     let request = plain(vec![1, 2, 3, 4], 120);
     let passes = |drafters: Vec<Box<dyn Drafter>>| {
-        let mut engine = engine(ScriptedModel::new(BLOCK_TOKENS, 64), drafters, EngineConfig::default());
+        let mut engine = scripted_engine(ScriptedModel::new(BLOCK_TOKENS, 64), drafters, EngineConfig::default());
         let id = engine.add(request.clone()).unwrap();
         while engine.has_work() {
             engine.step().unwrap();
@@ -349,18 +272,45 @@ fn repetitive_text_takes_fewer_passes_with_lookup() {
     assert!(passes(vec![Box::new(Lookup::default())]) < 60);
 }
 
+/// Or the laws would say little.
+#[test]
+fn every_drafter_of_the_company_is_right_now_and_then() {
+    let right = Small { memory: 2, blocks: 40, fail_every: 0 };
+    let script: Vec<TokenId> = (0..12).collect();
+    let all = [
+        Company::Scripted { script: script.clone(), like_a_model: false, fails_after: None },
+        Company::Scripted { script, like_a_model: true, fails_after: None },
+        Company::Lookup,
+        Company::Suffix,
+        Company::Ngram,
+        Company::Model(right),
+        Company::CrossVocabulary(right),
+    ];
+    for kind in all {
+        let mut engine =
+            scripted_engine(ScriptedModel::new(BLOCK_TOKENS, 64), vec![kind.drafter()], EngineConfig::default());
+        let sampling = SamplingConfig { temperature: 1.0, ..SamplingConfig::default() };
+        let id = engine.add(Request { sampling, draft_min: 3, ..plain(vec![1, 2, 3, 4], 120) }).expect("accepted");
+        while engine.has_work() {
+            assert_eq!(engine.step().expect("nothing fails").failures, [""; 0]);
+        }
+        let sources = engine.remove(id).expect("it was added").report.sources;
+        assert!(sources.values().any(|source| source.accepted > 0), "{kind:?}: {sources:?}");
+    }
+}
+
 #[test]
 fn a_full_context_ends_the_sequence() {
     let mut model = ScriptedModel::new(BLOCK_TOKENS, 8);
     model.context_length = 10;
-    let engine = engine(model, vec![Box::new(Lookup::default())], EngineConfig::default());
-    let (tokens, _, reason) = run(engine, &[plain(vec![1, 2, 3, 4], 100)]).remove(0);
+    let engine = scripted_engine(model, vec![Box::new(Lookup::default())], EngineConfig::default());
+    let (tokens, _, reason) = run_all(engine, &[plain(vec![1, 2, 3, 4], 100)]).remove(0);
     assert_eq!((tokens.len(), reason), (6, FinishReason::ContextFull));
 }
 
 #[test]
 fn what_can_never_run_is_refused_with_its_reason() {
-    let mut engine = engine(ScriptedModel::new(BLOCK_TOKENS, 4), Vec::new(), EngineConfig::default());
+    let mut engine = scripted_engine(ScriptedModel::new(BLOCK_TOKENS, 4), Vec::new(), EngineConfig::default());
     let mut check = |request: Request, expected: &str| {
         assert_eq!(engine.add(request).map_err(|error| error.to_string()), Err(expected.to_owned()));
     };
@@ -377,7 +327,7 @@ fn what_can_never_run_is_refused_with_its_reason() {
 
 #[test]
 fn cancelling_frees_the_blocks_and_ends_the_work() {
-    let mut engine = engine(ScriptedModel::new(BLOCK_TOKENS, 8), Vec::new(), EngineConfig::default());
+    let mut engine = scripted_engine(ScriptedModel::new(BLOCK_TOKENS, 8), Vec::new(), EngineConfig::default());
     let id = engine.add(plain(vec![1, 2, 3], 20)).unwrap();
     engine.step().unwrap();
     engine.cancel(id);
