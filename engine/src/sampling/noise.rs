@@ -18,7 +18,7 @@ use veridraft_models::TokenId;
 pub enum Stream {
     /// The target's token, and a draft model's when it is coupled to it.
     Target,
-    /// An uncoupled draft model's token.
+    /// An uncoupled draft model's token; see [`NoiseKey::behind`].
     Draft,
     /// The coin that accepts or rejects a draft in rejection sampling.
     Accept,
@@ -38,6 +38,12 @@ impl NoiseKey {
     pub fn new(seed: u64, sample_index: u32, position: u32, stream: Stream) -> Self {
         let place = u64::from(sample_index) << 32 | u64::from(position);
         let word = finalise(finalise(finalise(seed) ^ place) ^ stream as u64);
+        Self { before: word as u32, between: (word >> 32) as u32 }
+    }
+
+    /// The noise of a draw that may be made again behind other `committed` tokens: each time it is another.
+    pub fn behind(self, committed: u32) -> Self {
+        let word = finalise((u64::from(self.between) << 32 | u64::from(self.before)) ^ u64::from(committed));
         Self { before: word as u32, between: (word >> 32) as u32 }
     }
 
@@ -168,6 +174,8 @@ mod tests {
         all(|p, t| NoiseKey::new(0, 0, p, Stream::Draft).hash(t));
         all(|p, t| NoiseKey::new(0, 0, p, Stream::Accept).hash(t));
         all(|p, t| NoiseKey::new(0, 0, p, Stream::Residual).hash(t));
+        all(|p, t| key(p).behind(0).hash(t));
+        all(|p, t| key(p).behind(p).hash(t));
     }
 
     #[test]
@@ -179,6 +187,10 @@ mod tests {
                     let key = NoiseKey::new(seed, sample, position, stream);
                     (key.before, key.between)
                 }));
+                let key = NoiseKey::new(seed, sample, position, Stream::Draft);
+                words.extend(
+                    [0, 1, u32::MAX].map(|committed| key.behind(committed)).map(|key| (key.before, key.between)),
+                );
             }
         }
         let count = words.len();

@@ -44,7 +44,11 @@ impl Sampler {
     /// [`sample`](Self::sample) with the noise of another stream: an independent draw from the same distribution.
     pub fn sample_in(&mut self, stream: Stream, logits: &[f32], history: &History, position: u32) -> TokenId {
         let SamplingConfig { seed, sample_index, .. } = self.config;
-        let key = NoiseKey::new(seed, sample_index, position, stream);
+        self.sample_with(NoiseKey::new(seed, sample_index, position, stream), logits, history)
+    }
+
+    /// [`sample`](Self::sample) with this noise.
+    pub fn sample_with(&mut self, key: NoiseKey, logits: &[f32], history: &History) -> TokenId {
         self.penalised(logits, history, |sampler, logits| sampler.choose(logits, key))
     }
 

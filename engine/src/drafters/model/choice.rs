@@ -10,12 +10,16 @@
 //! is dropped because it is an unlikely one would no longer follow the distribution returned with its likelier fellows:
 //! rejection verification would be biased towards those. So its confidence is the greatest probability, which does not
 //! depend on the draw.
+//!
+//! Nor may noise be drawn from twice. Which alternatives of a level find room depends on the levels behind it, and with
+//! them whether a step ends there and the position behind is drawn for again. If it drew from the same noise,
+//! then noise for which steps end early would come more often than it should.
 
 use std::sync::Arc;
 
 use veridraft_models::TokenId;
 
-use crate::sampling::{History, Sampler, SamplingConfig, Stream};
+use crate::sampling::{History, NoiseKey, Sampler, SamplingConfig, Stream};
 use crate::{InvalidSetting, Request, Verification};
 
 /// Chooses the tokens of one sequence.
@@ -28,6 +32,15 @@ pub(super) struct Chooser {
     /// Whose probabilities are the confidences: the request's distribution, at temperature 1 where that is certain.
     confidence: Sampler,
     method: Method,
+}
+
+/// Which draw a token is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// The token's absolute position.
+    pub(super) position: u32,
+    /// Committed tokens when it was drafted.
+    pub(super) committed: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +75,7 @@ impl Chooser {
         })
     }
 
-    /// Chooses a token for absolute `position` and up to `alternatives` others.
+    /// Chooses a token for `place` and up to `alternatives` others.
     ///
     /// `logits`: the draft model's, cut to the target's vocabulary. `vocabulary`: columns of the distribution returned,
     /// 0 where the draft model has no logit.
@@ -70,13 +83,14 @@ impl Chooser {
         &mut self,
         logits: &[f32],
         history: &History,
-        position: u32,
+        place: Place,
         alternatives: usize,
         vocabulary: usize,
     ) -> Choice {
+        let position = place.position;
         let token = match self.method {
             Method::Coupled => self.sampler.sample(logits, history, position),
-            Method::Drawn => self.sampler.sample_in(Stream::Draft, logits, history, position),
+            Method::Drawn => self.draw(logits, history, place),
         };
         let decisive = match self.method {
             Method::Coupled => token,
@@ -89,6 +103,12 @@ impl Chooser {
         let confidence = confidences.next().expect("a confidence for each token");
         let alternatives = tokens.into_iter().skip(1).zip(confidences).filter(|&(_, sure)| sure > 0.0).collect();
         Choice { token, confidence, drawn_from, alternatives }
+    }
+
+    fn draw(&mut self, logits: &[f32], history: &History, Place { position, committed }: Place) -> TokenId {
+        let SamplingConfig { seed, sample_index, .. } = *self.sampler.config();
+        let key = NoiseKey::new(seed, sample_index, position, Stream::Draft).behind(committed);
+        self.sampler.sample_with(key, logits, history)
     }
 
     fn distribution(&mut self, logits: &[f32], history: &History, vocabulary: usize) -> Arc<[f32]> {

@@ -2,7 +2,7 @@
 
 use veridraft_models::TokenId;
 
-use super::choice::{Choice, Chooser};
+use super::choice::{Choice, Chooser, Place};
 use crate::drafters::{Draft, DraftNode, DraftRequest};
 use crate::sampling::History;
 
@@ -12,7 +12,7 @@ pub(super) struct Path<'call> {
     /// That of the committed tokens, then of the chain; a copy, so that there is nothing to undo.
     history: History,
     /// Where the next token stands.
-    position: u32,
+    place: Place,
     /// Tokens of the chain, at most.
     depth: usize,
     /// The product of the chain's confidences.
@@ -28,10 +28,10 @@ struct Leaf {
 }
 
 impl<'call> Path<'call> {
-    /// A draft of no tokens that may become `depth` long; the first stands at `position`.
-    pub(super) fn new(request: &'call DraftRequest, history: &History, position: u32, depth: usize) -> Self {
-        let history = history.clone();
-        Self { request, history, position, depth, probability: 1.0, chain: Vec::new(), leaves: Vec::new() }
+    /// A draft of no tokens that may become `depth` long, behind so many `committed` ones.
+    pub(super) fn new(request: &'call DraftRequest, history: &History, committed: u32, depth: usize) -> Self {
+        let (history, place) = (history.clone(), Place { position: committed, committed });
+        Self { request, history, place, depth, probability: 1.0, chain: Vec::new(), leaves: Vec::new() }
     }
 
     /// Takes the logits behind the chain, cut to the target's vocabulary; returns the token whose logits are wanted
@@ -42,7 +42,7 @@ impl<'call> Path<'call> {
             return None;
         }
         let alternatives = self.request.max_children.saturating_sub(1);
-        let choice = chooser.choose(logits, &self.history, self.position, alternatives, vocabulary);
+        let choice = chooser.choose(logits, &self.history, self.place, alternatives, vocabulary);
         self.add_leaves(&choice);
         let probability = self.probability * choice.confidence;
         if probability < self.request.least_probability {
@@ -53,7 +53,7 @@ impl<'call> Path<'call> {
         self.chain.push(DraftNode { token, parent, confidence, drawn_from });
         self.probability = probability;
         self.history.push_output(token);
-        self.position += 1;
+        self.place.position += 1;
         (self.chain.len() < self.depth && probability >= self.request.least_to_go_on).then_some(token)
     }
 
