@@ -53,6 +53,9 @@ impl Guesses {
     }
 
     /// The nodes of `kept`, which has the parents of all its nodes, the likeliest way first and each way in one piece.
+    ///
+    /// Ways stay in their order where one was drawn: rejection sampling must try the drawn token before the others,
+    /// because which tokens those are may depend on the draw.
     pub(crate) fn prune(&self, kept: &[usize]) -> Self {
         let mut is_kept = vec![false; self.guesses.len()];
         kept.iter().for_each(|&node| is_kept[node] = true);
@@ -65,8 +68,10 @@ impl Guesses {
                 pruned.guesses.len() - 1
             });
             let mut children: Vec<_> = self.draft.children(node).filter(|&child| is_kept[child]).collect();
-            children.sort_by(|&a, &b| self.guesses[a].path.total_cmp(&self.guesses[b].path));
-            open.extend(children.into_iter().map(|child| (Some(child), place)));
+            if children.iter().all(|&child| self.draft.nodes[child].drawn_from.is_none()) {
+                children.sort_by(|&a, &b| self.guesses[b].path.total_cmp(&self.guesses[a].path));
+            }
+            open.extend(children.into_iter().rev().map(|child| (Some(child), place)));
         }
         pruned
     }
@@ -107,5 +112,18 @@ mod tests {
         assert_eq!(tokens, [(5, None), (6, Some(0)), (1, None), (2, Some(2))]);
         assert_eq!(pruned.draft.check(10), Ok(()));
         assert!(guesses.prune(&[]).guesses.is_empty());
+    }
+
+    #[test]
+    fn a_drawn_token_stays_before_its_alternatives() {
+        let mut draft = Draft::chain([(3, 0.4), (3, 0.4)]);
+        draft.nodes[0].drawn_from = Some([0.25; 4].into());
+        draft.nodes[1].parent = None;
+        for (token, path) in [(1, 0.4), (2, 0.9)] {
+            draft.nodes[1].token = token;
+            let mut guesses = Guesses::default();
+            guesses.add(0, &draft, &[0.4, path]);
+            assert_eq!(guesses.prune(&[0, 1]).draft, draft);
+        }
     }
 }
