@@ -13,7 +13,8 @@ use super::DraftRequest;
 
 /// A tree of proposed tokens; a chain where each node follows the one before.
 ///
-/// Parents stand before their children, and children of one parent hold different tokens, the likelier first.
+/// Parents stand before their children, and children of one parent hold different tokens, a drawn one first,
+/// then the likelier before the others.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Draft {
     /// The nodes; none where the drafter has nothing to propose.
@@ -94,7 +95,8 @@ impl Draft {
         self.nodes = kept;
     }
 
-    /// Cuts every path behind as many of its tokens as `accepted` says.
+    /// Cuts every path behind as many of its tokens as `accepted` says, and one more if that one was drawn: rejection
+    /// sampling must try and reject it, or what would else follow the rejection comes from the wrong distribution.
     pub(crate) fn keep_paths(&mut self, mut accepted: impl FnMut(&[TokenId]) -> usize) {
         let is_leaf = |leaf: &usize| self.children(Some(*leaf)).next().is_none();
         let mut is_kept = vec![false; self.nodes.len()];
@@ -102,7 +104,10 @@ impl Draft {
             let mut path: Vec<_> = std::iter::successors(Some(leaf), |&node| self.nodes[node].parent).collect();
             path.reverse();
             let tokens: Vec<_> = path.iter().map(|&node| self.nodes[node].token).collect();
-            path[..accepted(&tokens).min(path.len())].iter().for_each(|&node| is_kept[node] = true);
+            let is_drawn = |&node: &usize| self.nodes[node].drawn_from.is_some();
+            let accepted = accepted(&tokens).min(path.len());
+            let kept = accepted + usize::from(path.get(accepted).is_some_and(is_drawn));
+            path[..kept].iter().for_each(|&node| is_kept[node] = true);
         }
         let mut places: Vec<usize> = Vec::with_capacity(self.nodes.len());
         let mut kept: Vec<DraftNode> = Vec::new();
@@ -176,6 +181,15 @@ mod tests {
             other => panic!("no path: {other:?}"),
         });
         assert_eq!(draft, tree(&[(7, None), (8, Some(0)), (9, None)]));
+    }
+
+    #[test]
+    fn a_drawn_token_that_is_not_accepted_stays_to_be_rejected() {
+        let mut draft = tree(&[(7, None), (8, Some(0)), (9, Some(1)), (5, Some(0))]);
+        draft.nodes[..3].iter_mut().for_each(|node| node.drawn_from = Some([0.1; 10].into()));
+        let expected = draft.nodes[..2].to_vec();
+        draft.keep_paths(|_| 1);
+        assert_eq!(draft.nodes, expected);
     }
 
     #[test]
