@@ -73,6 +73,11 @@ impl Draft {
         self.nodes.iter().enumerate().all(|(index, node)| node.parent == index.checked_sub(1))
     }
 
+    /// Whether some of its tokens were drawn.
+    pub(crate) fn is_drawn(&self) -> bool {
+        self.nodes.iter().any(|node| node.drawn_from.is_some())
+    }
+
     /// Cuts what is more than was asked for: levels, nodes from the last on, alternatives.
     pub(crate) fn truncate(&mut self, request: &DraftRequest) {
         let mut places: Vec<Option<(usize, usize)>> = Vec::with_capacity(self.nodes.len());

@@ -5,7 +5,8 @@
 //! whether its guesses were verified or not. A draft model is asked where it is expected to pay for its passes.
 //!
 //! Rejection sampling is exact only where nothing chooses among guesses by what was drawn: there a sequence verifies one
-//! drafter's proposal, and one that was drawn is verified whole.
+//! drafter's proposal, and one that was drawn is verified whole, whatever else is proposed: whoever draws was asked
+//! because it was expected to do better, before it drew.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -178,8 +179,11 @@ impl Engine {
         };
         let best = match sequence.has_fixed_drafts() {
             true => { proposals }.next(),
-            // Of equals the first, which `max_by` would pass over.
-            false => proposals.rev().max_by(|a, b| worth(a).total_cmp(&worth(b))),
+            false => {
+                let drawn = proposals.clone().find(|proposal| proposal.draft.is_drawn());
+                // Of equals the first, which `max_by` would pass over.
+                drawn.or_else(|| proposals.rev().max_by(|a, b| worth(a).total_cmp(&worth(b))))
+            }
         };
         if let Some(proposal) = best {
             guesses.add(proposal.source, &proposal.draft, &self.paths(sequence, proposal));
@@ -189,8 +193,7 @@ impl Engine {
 
     fn wanted(&self, part: &Part) -> Wanted {
         let sequence = &self.sequences[&part.sequence];
-        let is_drawn = part.guesses.draft.nodes.iter().any(|node| node.drawn_from.is_some());
-        let is_whole = is_drawn && sequence.verification == Verification::Rejection;
+        let is_whole = part.guesses.draft.is_drawn() && sequence.verification == Verification::Rejection;
         let least = *sequence.draft_levels.start();
         Wanted {
             paths: part.guesses.guesses.iter().map(|guess| guess.path).collect(),
