@@ -11,6 +11,7 @@ mod scripted_engine;
 mod scripted_model;
 mod shared_data;
 mod tiny_llama;
+pub mod trial;
 
 pub use company::{Company, Small, random_ngrams};
 pub use constrained_text::{BYTE_VOCABULARY, END_OF_TEXT, byte_vocabulary, constrained_tokens, hashed_logits, text_of};
