@@ -151,9 +151,11 @@ impl Engine {
         self.config = config;
     }
 
-    /// Forgets cached prefixes that no sequence uses.
-    pub fn clear_prefixes(&mut self) {
+    /// Forgets what earlier requests left behind: cached prefixes that no sequence uses, and what drafters remember of
+    /// their texts. Changes the speed of later ones, never their texts.
+    pub fn forget(&mut self) {
         self.prefixes.clear(&mut self.pool);
+        self.parts.drafters.iter_mut().for_each(|drafter| drafter.forget());
     }
 
     /// What passes cost, as known by now.

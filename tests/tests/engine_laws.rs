@@ -226,7 +226,7 @@ fn blocks_are_conserved_in_ten_thousand_random_steps() {
         engine.remove(id);
     }
     assert_eq!(engine.free_blocks(), 30);
-    engine.clear_prefixes();
+    engine.forget();
     engine.check().expect("blocks are conserved");
 }
 

@@ -48,8 +48,11 @@ pub trait Drafter: Send {
     /// After an error the drafter is not asked again; no text depends on it.
     fn propose(&mut self, wanted: &[DraftRequest]) -> Result<Vec<Draft>>;
 
-    /// Forgets a sequence.
+    /// Forgets a sequence. What it learned from it may stay.
     fn release(&mut self, sequence: SequenceId);
+
+    /// Forgets what it learned from released sequences.
+    fn forget(&mut self) {}
 }
 
 /// What a proposal takes.

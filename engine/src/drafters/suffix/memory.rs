@@ -71,6 +71,12 @@ impl Memory {
         self.add(Self::YOUNG, text);
     }
 
+    /// Drops all earlier outputs; the corpus stays.
+    pub(super) fn forget(&mut self) {
+        self.texts[Self::OLD] = Texts::default();
+        self.texts[Self::YOUNG] = Texts::default();
+    }
+
     /// Tokens of earlier outputs.
     #[cfg(test)]
     pub(super) fn tokens(&self) -> usize {

@@ -107,6 +107,10 @@ impl Drafter for Suffix {
             self.memory.remember(&known.tokens);
         }
     }
+
+    fn forget(&mut self) {
+        self.memory.forget();
+    }
 }
 
 #[cfg(test)]

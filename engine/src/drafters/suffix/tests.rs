@@ -313,3 +313,24 @@ fn a_match_longer_than_the_longest_sought_is_found() {
     suffix.add_text(&[189, 7]);
     assert_eq!(propose(&mut suffix, SEQUENCE, 2), [190, 191]);
 }
+
+#[test]
+fn what_was_learned_is_forgotten_on_demand_and_the_corpus_stays() {
+    let mut suffix = Suffix::default();
+    suffix.add_text(&[7, 8, 9]);
+    finish(&mut suffix, 0, &[1, 2, 3]);
+    suffix.extend(SEQUENCE, &[7, 1]);
+    let first = |suffix: &mut Suffix| {
+        let draft = suffix.propose(&[DraftRequest::chain(SEQUENCE, 1)]).unwrap().remove(0);
+        draft.nodes.first().map(|node| node.token)
+    };
+    assert_eq!(first(&mut suffix), Some(2));
+    suffix.forget();
+    assert_eq!(first(&mut suffix), None);
+    suffix.extend(SEQUENCE, &[7]);
+    assert_eq!(
+        first(&mut suffix),
+        Some(8),
+        "the request's own `7, 1` is less sure than the corpus's `7, 8`, or as sure"
+    );
+}

@@ -175,6 +175,7 @@ fn warm_up(set_ups: &mut SetUps, prompt: &DataPrompt) -> Result<()> {
             let request = open.request(tokens.clone());
             let request = Request { max_tokens: request.max_tokens.min(WARM_UP_TOKENS), ..request };
             Generation::run(&mut open.engine, request)?;
+            open.engine.forget();
         }
     }
     Ok(())

@@ -45,7 +45,8 @@ struct Open {
 pub(super) fn run(open: &mut OpenModel, prompts: &[Vec<TokenId>], concurrency: usize) -> Result<Load> {
     let config = EngineConfig { max_sequences: concurrency, ..EngineConfig::default() };
     open.engine.configure(config);
-    open.engine.clear_prefixes();
+    // Else a load would find the answers of the one before.
+    open.engine.forget();
     let blocks = open.engine.free_blocks();
     let mut load = Load { answers: vec![Vec::new(); prompts.len()], ..Load::default() };
     let mut under_way: HashMap<SequenceId, Open> = HashMap::new();
