@@ -22,7 +22,7 @@ use veridraft_models::{BlockId, CacheSpec, LanguageModel};
 
 use self::draft::Source;
 use crate::block_pool::BlockPool;
-use crate::choice::CostModel;
+use crate::choice::{CostModel, PathRecord};
 use crate::detokenizer::Decode;
 use crate::drafters::Drafter;
 use crate::prefix_cache::PrefixCache;
@@ -78,6 +78,8 @@ pub struct Engine {
     next_id: u64,
     /// What is known of each drafter, in their order, and last of what constraints force.
     sources: Vec<Source>,
+    /// What is known of paths of merged trees.
+    path_record: PathRecord,
     /// Probability that pays for a row, as the last step had it.
     price: f64,
 }
@@ -96,6 +98,7 @@ impl Engine {
             sequences: BTreeMap::new(),
             next_id: 0,
             sources,
+            path_record: PathRecord::default(),
             price: 0.0,
         }
     }

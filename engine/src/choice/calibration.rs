@@ -3,16 +3,13 @@
 //! Under coupled verification a draft is accepted exactly where it equals the tokens emitted, so every proposal is scored
 //! against them, verified or not. Confidences are sorted into bins, engine-wide; old counts fade. A sequence on which a
 //! source does better or worse than elsewhere has a factor of its own.
-//!
-//! What comes of it is chosen by: the guesses that seem likeliest are verified, and among those the overrated are too
-//! many. So the products along the paths are held against the text once more, in bins of their own.
 
 use crate::drafters::Draft;
 use veridraft_models::TokenId;
 
-const BINS: usize = 16;
+pub(super) const BINS: usize = 16;
 /// Guesses of the drafter's own word that a bin starts with.
-const PRIOR: f64 = 4.0;
+pub(super) const PRIOR: f64 = 4.0;
 /// Guesses after which a bin's counts are halved.
 const MEMORY: f64 = 256.0;
 /// Guesses at the engine-wide rate that a sequence's factor starts with.
@@ -20,21 +17,20 @@ const SEQUENCE_PRIOR: f64 = 4.0;
 /// What is left of a sequence's counts after another step.
 const SEQUENCE_FADE: f64 = 0.95;
 /// Nothing is ever certain: a bin that has only seen right guesses says no more than this.
-const MOST: f64 = 0.995;
+pub(super) const MOST: f64 = 0.995;
 
 /// A source's record over all sequences.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Calibration {
     /// By confidence.
     bins: [Bin; BINS],
-    /// By the product of probabilities along a path: how many paths were in the text, and how many were expected.
-    paths: [Bin; BINS],
 }
 
+/// What was right of what was tried, old counts fading.
 #[derive(Clone, Copy, Debug, Default)]
-struct Bin {
-    right: f64,
-    tried: f64,
+pub(super) struct Bin {
+    pub(super) right: f64,
+    pub(super) tried: f64,
 }
 
 /// A source's record on one sequence, relative to all.
@@ -52,16 +48,6 @@ impl Calibration {
 
     /// For each node of a draft, how likely it is to be in the text.
     pub(crate) fn paths(&self, draft: &Draft, adjustment: Adjustment) -> Vec<f64> {
-        let mut paths = self.products(draft, adjustment);
-        for path in &mut paths {
-            let bin = self.paths[bin(*path as f32)];
-            let prior = PRIOR * *path;
-            *path = (*path * (bin.right + prior) / (bin.tried + prior).max(f64::MIN_POSITIVE)).min(MOST);
-        }
-        paths
-    }
-
-    fn products(&self, draft: &Draft, adjustment: Adjustment) -> Vec<f64> {
         let mut paths: Vec<f64> = Vec::with_capacity(draft.nodes.len());
         for node in &draft.nodes {
             let before = node.parent.map_or(1.0, |parent| paths[parent]);
@@ -72,7 +58,6 @@ impl Calibration {
 
     /// Scores a proposal against the tokens that came.
     pub(crate) fn score(&mut self, draft: &Draft, emitted: &[TokenId], adjustment: &mut Adjustment) {
-        self.score_paths(draft, emitted, *adjustment);
         adjustment.fade();
         let mut at = None;
         for &token in emitted {
@@ -98,30 +83,9 @@ impl Calibration {
 
     /// Lets what is known fade, so that a source that was given up is tried again some day.
     pub(crate) fn fade(&mut self, share: f64) {
-        for bin in self.bins.iter_mut().chain(&mut self.paths) {
+        for bin in &mut self.bins {
             bin.right *= share;
             bin.tried *= share;
-        }
-    }
-
-    /// Counts the paths of which it is known whether the text went there.
-    fn score_paths(&mut self, draft: &Draft, emitted: &[TokenId], adjustment: Adjustment) {
-        // For each node how far down it stands, while the text went there.
-        let mut depths: Vec<Option<usize>> = Vec::with_capacity(draft.nodes.len());
-        let products = self.products(draft, adjustment);
-        for (node, product) in draft.nodes.iter().zip(products) {
-            let depth = node.parent.map_or(Some(0), |parent| depths[parent].map(|depth| depth + 1));
-            let followed = depth.map(|depth| (depth, emitted.get(depth).copied()));
-            let (right, known) = match followed {
-                Some((depth, Some(token))) => ((token == node.token).then_some(depth), true),
-                // The text ends before it.
-                Some((_, None)) => (depth, false),
-                None => (None, true),
-            };
-            depths.push(right);
-            if known {
-                self.paths[bin(product as f32)].count(f64::from(u8::from(right.is_some())), product);
-            }
         }
     }
 
@@ -136,7 +100,7 @@ impl Calibration {
 }
 
 impl Bin {
-    fn count(&mut self, right: f64, tried: f64) {
+    pub(super) fn count(&mut self, right: f64, tried: f64) {
         self.right += right;
         self.tried += tried;
         if self.tried > MEMORY {
@@ -162,7 +126,8 @@ impl Adjustment {
     }
 }
 
-fn bin(confidence: f32) -> usize {
+/// The bin of a number between 0 and 1.
+pub(super) fn bin(confidence: f32) -> usize {
     ((confidence * BINS as f32) as usize).min(BINS - 1)
 }
 
@@ -208,30 +173,6 @@ mod tests {
         }
         let (good, bad) = (calibration.probability(0.6, good), calibration.probability(0.6, bad));
         assert!(good > 0.8 && bad < 0.2, "{good} {bad}");
-    }
-
-    #[test]
-    fn paths_that_are_overrated_are_known_by_their_product() {
-        // Each guess is right half of the time, but never two in one draft.
-        let mut calibration = Calibration::default();
-        let draft = Draft::chain([(1, 0.5), (2, 0.5)]);
-        for round in 0..200 {
-            let emitted = if round % 2 == 0 { [1, 9] } else { [9, 2] };
-            calibration.score(&draft, &emitted, &mut Adjustment::default());
-        }
-        let paths = calibration.paths(&draft, Adjustment::default());
-        assert!((paths[0] - 0.5).abs() < 0.05 && paths[1] < 0.05, "{paths:?}");
-    }
-
-    #[test]
-    fn a_path_that_the_text_ends_before_teaches_nothing() {
-        let mut calibration = Calibration::default();
-        let draft = Draft::chain([(1, 0.9), (2, 0.3)]);
-        let before = calibration.paths(&draft, Adjustment::default())[1];
-        for _ in 0..100 {
-            calibration.score_paths(&draft, &[1], Adjustment::default());
-        }
-        assert_eq!(calibration.paths(&draft, Adjustment::default())[1], before);
     }
 
     #[test]

@@ -77,7 +77,7 @@ impl Guesses {
     }
 
     /// Two drafters may judge parent and child differently; no node is likelier than what it follows.
-    fn keep_paths_falling(&mut self) {
+    pub(super) fn keep_paths_falling(&mut self) {
         for node in 0..self.guesses.len() {
             if let Some(parent) = self.draft.nodes[node].parent {
                 self.guesses[node].path = self.guesses[node].path.min(self.guesses[parent].path);

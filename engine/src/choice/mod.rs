@@ -6,6 +6,7 @@
 mod cost;
 mod calibration;
 mod merge;
+mod path_record;
 mod select;
 mod levels;
 
@@ -13,4 +14,5 @@ pub(crate) use calibration::{Adjustment, Calibration};
 pub use cost::{ContextTimes, CostModel, Load, MEASURED_ROWS};
 pub(crate) use levels::{expected, levels};
 pub(crate) use merge::{Guess, Guesses};
+pub(crate) use path_record::PathRecord;
 pub(crate) use select::{Wanted, select};

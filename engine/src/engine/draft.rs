@@ -53,7 +53,7 @@ impl Engine {
         }
         parts.iter_mut().for_each(|part| self.force(part));
         for source in self.sources_of(Effort::Table) {
-            self.ask(&Inquiry::of_all(source, parts), parts, report);
+            self.ask(&self.table_inquiry(source, parts), parts, report);
         }
         self.choose(parts);
         for source in self.sources_of(Effort::Model) {
@@ -69,6 +69,7 @@ impl Engine {
 
     /// Scores every proposal of a part against the tokens that came.
     pub(super) fn score(&mut self, part: &Part, verified: &Verified) {
+        self.path_record.score(&part.merged, &verified.tokens);
         let sequence = self.sequences.get_mut(&part.sequence).expect("a planned sequence exists");
         for proposal in &part.proposals {
             let adjustment = &mut sequence.adjustments[proposal.source];
@@ -150,7 +151,9 @@ impl Engine {
     /// Merges each part's proposals and keeps what is worth its rows.
     fn choose(&mut self, parts: &mut [Part]) {
         for part in parts.iter_mut() {
-            part.guesses = self.merge(part);
+            part.merged = self.merge(part);
+            part.guesses = part.merged.clone();
+            self.path_record.correct(&mut part.guesses);
         }
         let wanted: Vec<_> = parts.iter().map(|part| self.wanted(part)).collect();
         let base = self.base_load(parts);

@@ -19,13 +19,11 @@ pub(super) struct Inquiry {
     least_to_go_on: f32,
 }
 
-impl Inquiry {
-    /// For every part as many levels as it may have.
-    pub(super) fn of_all(source: usize, parts: &[Part]) -> Self {
-        let levels = parts.iter().map(|part| (part.sequence, part.depth_max)).collect();
-        Self { source, levels, least_probability: 0.0, least_to_go_on: 0.0 }
-    }
+/// Guesses of this share of the last step's price are still asked for: a confidence is not a probability, and the price
+/// may fall.
+const NEAR_THE_PRICE: f64 = 0.3;
 
+impl Inquiry {
     /// Whether nothing is wanted.
     pub(super) fn is_empty(&self) -> bool {
         self.levels.values().all(|&levels| levels == 0)
@@ -33,6 +31,20 @@ impl Inquiry {
 }
 
 impl Engine {
+    /// What to ask a drafter for that takes microseconds: for every part as many levels as it may have, but for guesses
+    /// far from paying for a row.
+    pub(super) fn table_inquiry(&self, source: usize, parts: &[Part]) -> Inquiry {
+        let levels = parts.iter().map(|part| (part.sequence, part.depth_max)).collect();
+        let is_forced = parts.iter().any(|part| self.is_forced(part));
+        let least_probability = if is_forced { 0.0 } else { (self.price * NEAR_THE_PRICE) as f32 };
+        Inquiry { source, levels, least_probability, least_to_go_on: 0.0 }
+    }
+
+    /// Whether some levels are verified whatever they cost.
+    fn is_forced(&self, part: &Part) -> bool {
+        *self.sequences[&part.sequence].draft_levels.start() > 0
+    }
+
     /// The request for a part; none where nothing is wanted.
     pub(super) fn request(&self, inquiry: &Inquiry, part: &Part) -> Option<DraftRequest> {
         let max_depth = inquiry.levels.get(&part.sequence).copied().filter(|&levels| levels > 0)?;
@@ -62,7 +74,6 @@ impl Engine {
         let best = levels(&sure, most, rate, seconds);
         let row = self.decoding_time(base, 1, 0) - self.decoding_time(base, 0, 0);
         let bounds = [row, row + level_seconds / drafting.len().max(1) as f64].map(|seconds| best.rate * seconds);
-        let is_forced = |part: &Part| *self.sequences[&part.sequence].draft_levels.start() > 0;
         let wanted = |part: &Part| {
             let sequence = &self.sequences[&part.sequence];
             // Where a table's guesses are as good already, no model is needed.
@@ -73,7 +84,7 @@ impl Engine {
             (part.sequence, chosen.max(least).min(part.depth_max))
         };
         let draws = |part: &Part| self.sequences[&part.sequence].verification == Verification::Rejection;
-        let is_bound = !parts.iter().any(|part| is_forced(part) || draws(part));
+        let is_bound = !parts.iter().any(|part| self.is_forced(part) || draws(part));
         let [least_probability, least_to_go_on] =
             bounds.map(|bound| if is_bound { bound.clamp(0.0, 0.9) as f32 } else { 0.0 });
         Inquiry { source, levels: parts.iter().map(wanted).collect(), least_probability, least_to_go_on }

@@ -23,6 +23,8 @@ pub(super) struct Part {
     pub(super) depth_max: usize,
     /// What each drafter proposed.
     pub(super) proposals: Vec<Proposal>,
+    /// All of it as one tree.
+    pub(super) merged: Guesses,
     /// What is verified of it.
     pub(super) guesses: Guesses,
     /// Where its logits are; `None` while there are none.
@@ -106,6 +108,7 @@ impl Engine {
             rows,
             depth_max: if reaches_end { most } else { 0 },
             proposals: Vec::new(),
+            merged: Guesses::default(),
             guesses: Guesses::default(),
             logits: None,
         }
