@@ -14,7 +14,7 @@ use crate::commands::runtime::RuntimeCommand;
 use crate::commands::train::TrainCommand;
 use crate::commands::verify::VerifyArguments;
 use crate::constraint::ConstraintArguments;
-use crate::draft_spec::DraftSpec;
+use crate::draft_spec::{AVAILABLE, DraftSpec};
 
 /// Runs language models exported to ONNX, with exact speculative decoding: the same seed gives the same text, however
 /// it is drafted.
@@ -126,8 +126,12 @@ pub(crate) struct ModelArguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Speculation (never changes the text with --verify coupled)")]
 pub(crate) struct DraftArguments {
-    /// Who drafts: none, auto, lookup, suffix[=TEXT], ngram=FILE, model=MODEL[:WEIGHTS]; joined by + they draft together
-    #[arg(long, value_name = "SPEC", default_value = "auto")]
+    #[arg(
+        long,
+        value_name = "SPEC",
+        default_value = "auto",
+        help = format!("Who drafts: {AVAILABLE}; joined by + they draft together")
+    )]
     pub(crate) draft: DraftSpec,
     /// Drafted tokens one behind the other, at least, where there is a guess; costs and success decide up to --draft-max
     #[arg(long, value_name = "N", default_value = "0")]
