@@ -12,7 +12,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use veridraft_engine::drafters::Lookup;
+use veridraft_engine::drafters::{Lookup, Suffix};
 use veridraft_engine::{CostModel, Engine, EngineConfig, Finished, Parts, Request, SamplingConfig, StopConditions};
 use veridraft_models::runtime::{LibraryChoice, Runtime};
 use veridraft_models::{
@@ -71,7 +71,7 @@ fn engine(folder: &ModelFolder) -> Result<Engine> {
     let parts = Parts {
         model: Box::new(model(folder)?),
         decoder: Arc::new(folder.tokenizer.clone()),
-        drafters: vec![Box::new(Lookup::default())],
+        drafters: vec![Box::new(Suffix::default()), Box::new(Lookup::default())],
         costs: CostModel::default(),
         clock: Box::new(move || start.elapsed()),
     };
@@ -150,7 +150,7 @@ fn log_probabilities_agree_with_the_reference() -> Result<()> {
 
 #[test]
 #[ignore = "needs the default model"]
-fn lookup_gives_the_text_of_plain_decoding_with_weights_of_every_format() -> Result<()> {
+fn drafts_give_the_text_of_plain_decoding_with_weights_of_every_format() -> Result<()> {
     for trial in TRIALS {
         let folder = folder(trial.weights)?;
         let prompts = prompts(&folder, trial.articles)?;
@@ -160,7 +160,7 @@ fn lookup_gives_the_text_of_plain_decoding_with_weights_of_every_format() -> Res
             accepted += compare(&folder, &mut engine, prompt, &trial)?;
         }
         println!("{}: {} prompts, {accepted} drafted tokens accepted", trial.weights, prompts.len());
-        assert!(accepted > 0, "lookup drafts nothing, so nothing was tested");
+        assert!(accepted > 0, "nothing is drafted, so nothing was tested");
     }
     Ok(())
 }
@@ -187,9 +187,9 @@ fn compare(folder: &ModelFolder, engine: &mut Engine, prompt: &[TokenId], trial:
     for temperature in [0.0, 0.8] {
         let sampling = SamplingConfig { temperature, seed: 7, ..SamplingConfig::default() };
         let plain = Request { sampling, ..request(folder, prompt, trial.new_tokens) };
-        let lookup = Request { draft_max: 8, ..plain.clone() };
+        // Drafted first: behind the plain run the suffix memory would know the answer, and no guess would be wrong.
+        let found = run(engine, Request { draft_max: 8, ..plain.clone() })?;
         let expected = run(engine, plain)?.token_ids;
-        let found = run(engine, lookup)?;
         let Trial { weights, .. } = trial;
         assert_eq!(
             found.token_ids,
@@ -197,7 +197,7 @@ fn compare(folder: &ModelFolder, engine: &mut Engine, prompt: &[TokenId], trial:
             "{weights}, temperature {temperature}: {}",
             folder.tokenizer.decode(prompt)
         );
-        accepted += found.report.sources.get("lookup").map_or(0, |source| source.accepted);
+        accepted += found.report.sources.values().map(|source| source.accepted).sum::<usize>();
     }
     Ok(accepted)
 }
