@@ -48,8 +48,8 @@ impl FromStr for DraftSpec {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let mut sources: Vec<DraftSource> = Vec::new();
-        for part in text.split('+') {
-            let parsed = match part {
+        for part in &parts(text) {
+            let parsed = match part.as_str() {
                 "none" if part == text => Vec::new(),
                 "none" => return Err(format!("`{part}` stands alone, it cannot be joined")),
                 "auto" => vec![DraftSource::Suffix(None), DraftSource::Lookup],
@@ -64,6 +64,23 @@ impl FromStr for DraftSpec {
         }
         Ok(Self { text: text.to_owned(), sources })
     }
+}
+
+/// The sources that `+` joins. A name of a file may have a `+` of its own: it is cut only where a source begins.
+fn parts(text: &str) -> Vec<String> {
+    let mut parts: Vec<String> = Vec::new();
+    for piece in text.split('+') {
+        let kind = piece.split('=').next().unwrap_or_default();
+        let begins = ["none", "auto", "lookup", "suffix", "ngram", "model"].contains(&kind);
+        match parts.last_mut() {
+            Some(last) if last.contains('=') && !begins => {
+                last.push('+');
+                last.push_str(piece);
+            }
+            _ => parts.push(piece.to_owned()),
+        }
+    }
+    parts
 }
 
 impl DraftSource {
@@ -126,6 +143,7 @@ mod tests {
         check("ngram=a=b.ngram", Ok(&[DraftSource::Ngram("a=b.ngram".into())]));
         check("model=./small:q4", Ok(&[model("./small", Weights::Q4)]));
         check("model=hf:owner/name", Ok(&[model("hf:owner/name", Weights::Auto)]));
+        check("suffix=c++.txt+lookup", Ok(&[DraftSource::Suffix(Some("c++.txt".into())), DraftSource::Lookup]));
         check("lookup+model=x", Ok(&[DraftSource::Lookup, model("x", Weights::Auto)]));
     }
 
@@ -140,5 +158,6 @@ mod tests {
         check("magic", unknown("magic"));
         check("lookup=3", unknown("lookup=3"));
         check("", unknown(""));
+        check("lookup+", unknown(""));
     }
 }

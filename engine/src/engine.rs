@@ -192,6 +192,16 @@ impl Engine {
         Ok(())
     }
 
+    /// Rows in one forward pass, at most.
+    fn chunk_rows(&self) -> usize {
+        self.parts.model.limits().max_rows.min(self.config.chunk_rows).max(1)
+    }
+
+    /// The time since `start`; none where the clock went back.
+    fn since(&mut self, start: Duration) -> Duration {
+        (self.parts.clock)().saturating_sub(start)
+    }
+
     fn cache(&self) -> CacheSpec {
         self.parts.model.cache_spec()
     }

@@ -143,7 +143,15 @@ impl PrefixCache {
 
     /// Gives every block back that only the cache holds.
     pub(crate) fn clear(&mut self, pool: &mut BlockPool) {
-        while self.evict(pool) {}
+        let idle = self.entries.iter().filter(|(_, entry)| pool.references(entry.block) == 1);
+        let mut idle: Vec<_> =
+            idle.map(|(key, entry)| ((entry.last_used, Reverse(entry.depth), entry.id), key.clone())).collect();
+        // In the order of eviction, because the order of a map is not the same each time.
+        idle.sort_by_key(|(order, _)| *order);
+        for (_, key) in idle {
+            let entry = self.entries.remove(&key).expect("it was found above");
+            pool.release(entry.block);
+        }
     }
 
     /// The blocks that the cache holds, each once.

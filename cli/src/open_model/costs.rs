@@ -6,6 +6,7 @@
 //!
 //! Costs decide how much is drafted and never what is written, so a file that cannot be read is measured anew.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -34,21 +35,28 @@ impl CostFile {
 
     /// The costs kept there, if any.
     pub(crate) fn read(&self) -> Option<CostModel> {
-        serde_json::from_slice(&std::fs::read(&self.0).ok()?).ok().filter(CostModel::is_sound)
+        serde_json::from_slice(&std::fs::read(&self.0).ok()?).ok()
     }
 
-    /// Measures the costs and keeps them.
+    /// Measures the costs and keeps them, if that can be.
     pub(crate) fn measure(&self, engine: &mut Engine) -> Result<()> {
-        if !engine.calibrate()? {
-            return Ok(());
+        if engine.calibrate()?
+            && let Err(error) = self.keep(engine.costs())
+        {
+            eprintln!("note: what passes cost is not kept: {error:#}");
         }
+        Ok(())
+    }
+
+    fn keep(&self, costs: &CostModel) -> Result<()> {
         let folder = self.0.parent().expect("the file is in a folder");
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
         // Written elsewhere and renamed, so that no other process reads half of it.
-        let hidden = folder.join(format!(".{}", std::process::id()));
-        std::fs::write(&hidden, serde_json::to_vec(engine.costs())?)
-            .and_then(|()| std::fs::rename(&hidden, &self.0))
-            .with_context(|| format!("cannot write `{}`", self.0.display()))
+        let place = || format!("cannot write `{}`", self.0.display());
+        let mut hidden = tempfile::NamedTempFile::new_in(folder).with_context(place)?;
+        hidden.write_all(&serde_json::to_vec(costs)?).with_context(place)?;
+        hidden.persist(&self.0).with_context(place)?;
+        Ok(())
     }
 }
 

@@ -23,6 +23,7 @@ const CURVE_RATE: f64 = 0.02;
 
 /// The time of a forward pass by what is in it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Fields")]
 pub struct CostModel {
     /// Rows, rising, and seconds.
     curve: Vec<(usize, f64)>,
@@ -33,6 +34,24 @@ pub struct CostModel {
     /// Time of late passes by what the rest says; `None` before the first.
     #[serde(skip)]
     speed: Option<f64>,
+}
+
+/// The fields of a [`CostModel`] as something that was read may have them.
+#[derive(Deserialize)]
+struct Fields {
+    curve: Vec<(usize, f64)>,
+    context: f64,
+    row_context: f64,
+}
+
+impl TryFrom<Fields> for CostModel {
+    type Error = &'static str;
+
+    fn try_from(fields: Fields) -> Result<Self, Self::Error> {
+        let Fields { curve, context, row_context } = fields;
+        let model = Self { curve, context, row_context, speed: None };
+        if model.is_sound() { Ok(model) } else { Err("the costs are no rising row counts with times in seconds") }
+    }
 }
 
 /// What is in a forward pass.
@@ -70,7 +89,11 @@ impl Default for CostModel {
 impl CostModel {
     /// A model from measured passes: the times of [`MEASURED_ROWS`] rows of one sequence without a context, and of 1 and
     /// `rows` rows behind `context` cached tokens.
+    ///
+    /// # Panics
+    /// When `behind` has no context or less than two rows.
     pub fn fit(without_context: [Duration; MEASURED_ROWS.len()], behind: ContextTimes) -> Self {
+        assert!(behind.context > 0 && behind.rows > 1, "passes behind a context, of one row and of several");
         let seconds = without_context.map(|time| time.as_secs_f64().max(1e-9));
         let curve: Vec<_> = MEASURED_ROWS.into_iter().zip(seconds).collect();
         let at = |rows| interpolate(&curve, rows);
@@ -81,10 +104,12 @@ impl CostModel {
     }
 
     /// Whether it is a curve at all: something that was read from a file may be anything.
-    pub fn is_sound(&self) -> bool {
+    fn is_sound(&self) -> bool {
+        // No pass takes a day.
+        const MOST: f64 = 86_400.0;
         let rises = self.curve.is_sorted_by(|before, after| before.0 < after.0);
-        let positive = self.curve.iter().all(|(_, seconds)| seconds.is_finite() && *seconds > 0.0);
-        let not_negative = |seconds: f64| seconds.is_finite() && seconds >= 0.0;
+        let positive = self.curve.iter().all(|(_, seconds)| (1e-12..MOST).contains(seconds));
+        let not_negative = |seconds: f64| (0.0..MOST).contains(&seconds);
         self.curve.len() > 1 && rises && positive && not_negative(self.context) && not_negative(self.row_context)
     }
 
@@ -198,8 +223,7 @@ mod tests {
     #[test]
     fn what_is_no_curve_is_found_out() {
         let check = |text: &str, expected: bool| {
-            let model: CostModel = serde_json::from_str(text).expect("the fields of a model");
-            assert_eq!(model.is_sound(), expected, "{text}");
+            assert_eq!(serde_json::from_str::<CostModel>(text).is_ok(), expected, "{text}");
         };
         check(r#"{"curve": [[1, 0.1], [2, 0.2]], "context": 0, "row_context": 0}"#, true);
         check(r#"{"curve": [], "context": 0, "row_context": 0}"#, false);

@@ -134,6 +134,9 @@ impl Draft {
             if node.token as usize >= vocabulary {
                 return Err(format!("node {index} is token {}, expected less than {vocabulary}", node.token));
             }
+            if !(0.0..=1.0).contains(&node.confidence) {
+                return Err(format!("node {index} has a confidence of {}, expected 0 to 1", node.confidence));
+            }
             if self.child(node.parent, node.token) != Some(index) {
                 return Err(format!("node {index} repeats token {} of a sibling", node.token));
             }
@@ -206,5 +209,7 @@ mod tests {
         check(&[(1, None), (2, Some(1))], "node 1 follows node Some(1), expected one before it");
         check(&[(10, None)], "node 0 is token 10, expected less than 10");
         check(&[(1, None), (1, None)], "node 1 repeats token 1 of a sibling");
+        let found = Draft::chain([(1, f32::NAN)]).check(10);
+        assert_eq!(found, Err("node 0 has a confidence of NaN, expected 0 to 1".to_owned()));
     }
 }

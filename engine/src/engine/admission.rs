@@ -16,7 +16,8 @@ impl Engine {
     pub(super) fn admit(&mut self) {
         let mut running = self.in_state(State::Running).len();
         for id in self.in_state(State::Waiting) {
-            if running >= self.config.max_sequences.max(1) {
+            // No more than can have a row each.
+            if running >= self.config.max_sequences.max(1).min(self.chunk_rows()) {
                 return;
             }
             if self.is_being_computed(id) {

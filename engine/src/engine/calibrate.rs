@@ -41,8 +41,8 @@ impl Engine {
     }
 
     fn measure_costs(&mut self, blocks: &[BlockId], context: usize) -> Result<Option<CostModel>> {
-        for start in (0..context).step_by(self.config.chunk_rows) {
-            self.pass(blocks, start, self.config.chunk_rows.min(context - start))?;
+        for start in (0..context).step_by(self.chunk_rows()) {
+            self.pass(blocks, start, self.chunk_rows().min(context - start))?;
         }
         let mut cases: Vec<(usize, usize)> = MEASURED_ROWS.iter().map(|&rows| (0, rows)).collect();
         cases.extend([(context, 1), (context, WIDE)]);
@@ -76,6 +76,6 @@ impl Engine {
         };
         let before = (self.parts.clock)();
         self.parts.model.forward(&batch)?;
-        Ok((self.parts.clock)() - before)
+        Ok(self.since(before))
     }
 }

@@ -32,6 +32,8 @@ const USUAL_BACKLOG: usize = 2;
 const FORCED: f32 = 0.98;
 /// How fast the measured time of a proposal follows the latest.
 const RATE: f64 = 0.2;
+/// How many times its usual time a proposal counts for, at most.
+const MOST_SLOWER: f64 = 4.0;
 /// What is left of a draft model's record after a step that did not ask it.
 const FADE: f64 = 0.995;
 
@@ -59,7 +61,7 @@ impl Engine {
         for source in self.sources_of(Effort::Model) {
             let inquiry = self.model_inquiry(source, parts);
             if inquiry.is_empty() {
-                self.sources[source].calibration.fade(FADE);
+                self.sources[source].rest();
                 continue;
             }
             self.ask(&inquiry, parts, report);
@@ -88,7 +90,7 @@ impl Engine {
         let Some(constraint) = sequence.constraint.as_mut().filter(|_| part.depth_max > 0) else { return };
         let before = (self.parts.clock)();
         let draft = Draft::chain(constraint.forced(part.depth_max).into_iter().map(|token| (token, FORCED)));
-        let took = (self.parts.clock)() - before;
+        let took = (self.parts.clock)().saturating_sub(before);
         part.proposals.push(Proposal { source: self.parts.drafters.len(), draft, took });
     }
 
@@ -108,7 +110,7 @@ impl Engine {
         let backlog = wanted.iter().map(|request| self.parts.drafters[source].backlog(request.sequence)).max();
         let before = (self.parts.clock)();
         let proposed = self.propose(source, &wanted);
-        let took = (self.parts.clock)() - before;
+        let took = self.since(before);
         let drafts = match proposed {
             Ok(drafts) => drafts,
             Err(reason) => {
@@ -258,6 +260,14 @@ impl Source {
     fn took(&mut self, took: Duration, levels: usize) {
         let found = took.as_secs_f64() / levels as f64;
         let is_first = self.level_seconds == 0.0;
+        // One slow call, of a page read from disk or a machine that paused, must not decide for long.
+        let found = if is_first { found } else { found.min(MOST_SLOWER * self.level_seconds) };
         self.level_seconds = if is_first { found } else { self.level_seconds + RATE * (found - self.level_seconds) };
+    }
+
+    /// Forgets a little, of its record and of what it takes, so that a source that was given up is tried again some day.
+    fn rest(&mut self) {
+        self.calibration.fade(FADE);
+        self.level_seconds *= FADE;
     }
 }

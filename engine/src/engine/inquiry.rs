@@ -68,11 +68,14 @@ impl Engine {
         let most = drafting.iter().map(|part| part.depth_max).max().unwrap_or(0);
         let chosen: usize = drafting.iter().map(|part| part.guesses.guesses.len()).sum();
         let tokens: f64 = drafting.iter().map(|part| 1.0 + part.guesses.expected()).sum();
-        let rate = tokens / self.decoding_time(base, chosen, 0);
-        let seconds =
-            |levels: usize| self.decoding_time(base, levels * drafting.len(), 0) + levels as f64 * level_seconds;
+        let contexts: usize = drafting.iter().map(|part| self.sequences[&part.sequence].computed + part.rows).sum();
+        let context = contexts / drafting.len().max(1);
+        let rate = tokens / self.decoding_time(base, chosen, chosen * context);
+        let seconds = |levels: usize| {
+            self.decoding_time(base, levels * drafting.len(), levels * contexts) + levels as f64 * level_seconds
+        };
         let best = levels(&sure, most, rate, seconds);
-        let row = self.decoding_time(base, 1, 0) - self.decoding_time(base, 0, 0);
+        let row = self.decoding_time(base, 1, context) - self.decoding_time(base, 0, 0);
         let bounds = [row, row + level_seconds / drafting.len().max(1) as f64].map(|seconds| best.rate * seconds);
         let wanted = |part: &Part| {
             let sequence = &self.sequences[&part.sequence];

@@ -54,8 +54,7 @@ impl Engine {
     pub fn step(&mut self) -> Result<StepReport> {
         let start = (self.parts.clock)();
         self.admit();
-        let mut parts = self.plan();
-        self.reserve(&mut parts);
+        let mut parts = self.planned();
         if parts.is_empty() {
             return Ok(StepReport::default());
         }
@@ -65,8 +64,8 @@ impl Engine {
         let batch = self.build(&mut parts);
         let drafted = (self.parts.clock)();
         let outcome = self.parts.model.forward(&batch);
-        report.drafting = drafted - before;
-        report.forward = (self.parts.clock)() - drafted;
+        report.drafting = drafted.saturating_sub(before);
+        report.forward = self.since(drafted);
         report.rows = batch.rows();
         let logits = match outcome {
             Ok(logits) => logits,
@@ -77,7 +76,7 @@ impl Engine {
         };
         self.parts.costs.learn(self.load(&parts), report.forward);
         self.commit(&parts, &logits, &mut report);
-        report.duration = (self.parts.clock)() - start;
+        report.duration = self.since(start);
         for step in &report.sequences {
             let sequence = self.sequences.get_mut(&step.sequence).expect("a committed sequence exists");
             sequence.report.account(step, report.duration);
@@ -85,16 +84,28 @@ impl Engine {
         Ok(report)
     }
 
+    /// Who computes how many rows, with blocks for them; nobody when nobody runs.
+    fn planned(&mut self) -> Vec<Part> {
+        loop {
+            let mut parts = self.plan();
+            let is_idle = parts.is_empty();
+            self.reserve(&mut parts);
+            // All that were planned may have been preempted for others that run and were not.
+            if is_idle || !parts.is_empty() {
+                return parts;
+            }
+        }
+    }
+
     /// Who computes how many rows.
     fn plan(&self) -> Vec<Part> {
-        let limits = self.parts.model.limits();
         let running: Vec<_> = self.sequences.values().filter(|sequence| sequence.is_running()).collect();
         let wanted = |sequence: &&Sequence| match sequence.logprobs.prompt {
             Some(_) => sequence.uncomputed().min(SCORED_ROWS),
             None => sequence.uncomputed(),
         };
         let uncomputed: Vec<_> = running.iter().map(wanted).collect();
-        let rows = plan(&uncomputed, limits.max_rows.min(self.config.chunk_rows).max(1));
+        let rows = plan(&uncomputed, self.chunk_rows());
         let parts = running.iter().zip(rows).filter(|(_, rows)| *rows > 0);
         parts.map(|(sequence, rows)| self.part(sequence, rows)).collect()
     }
@@ -103,6 +114,7 @@ impl Engine {
         // A draft is no longer than what could still be emitted, the bonus token aside.
         let reaches_end = rows == sequence.uncomputed();
         let most = (*sequence.draft_levels.end()).min(sequence.remaining().saturating_sub(1));
+        let most = most.min(self.parts.model.limits().max_rows.saturating_sub(rows));
         Part {
             sequence: sequence.id,
             rows,
