@@ -5,6 +5,7 @@ mod catalogue;
 mod commands;
 mod constraint;
 mod draft_spec;
+mod figures;
 mod interrupt;
 mod model_store;
 mod ngram_file;

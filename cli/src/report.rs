@@ -9,7 +9,6 @@ pub(crate) use summary::summary;
 pub(crate) use trace::Trace;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::Serialize;
 use veridraft_engine::{FinishReason, SequenceReport, TokenLogprobs};
@@ -17,6 +16,7 @@ use veridraft_models::TokenId;
 
 use self::logprobs::Scored;
 use crate::commands::Answer;
+use crate::figures::milliseconds;
 
 /// The object of `--json`.
 #[derive(Debug, Serialize)]
@@ -159,17 +159,14 @@ impl Speculation {
     }
 }
 
-/// Milliseconds, to the microsecond.
-fn milliseconds(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1000.0
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use serde_json::{Value, json};
     use veridraft_engine::{Finished, SourceReport};
 
     use super::logprobs::tests::fixed_texts;
+    use std::time::Duration;
+
     use super::*;
 
     /// Two tokens in two passes, with the numbers that the tests of this module expect.

@@ -3,6 +3,7 @@
 //! It reads the sequence back through the block table, slot by slot, so an engine that misplaces a token, forgets a
 //! block or trusts a rejected draft gets other text, or a panic.
 
+use crate::constrained_text::mix;
 use veridraft_models::{Batch, CacheSpec, Error, LanguageModel, Limits, Logits, Result, TokenId};
 
 /// Logits, `[vocabulary]`, by the tokens seen.
@@ -137,12 +138,4 @@ impl LanguageModel for ScriptedModel {
         }
         Ok(())
     }
-}
-
-/// SplitMix64's finaliser (Steele, Lea, Flood 2014).
-fn mix(value: u64) -> u64 {
-    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
 }

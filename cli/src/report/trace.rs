@@ -10,7 +10,7 @@ use serde::Serialize;
 use veridraft_engine::{Outcome, StepReport};
 use veridraft_models::TokenId;
 
-use super::milliseconds;
+use crate::figures::milliseconds;
 
 /// The file, and where in it we are.
 pub(crate) struct Trace {

@@ -61,11 +61,16 @@ impl Draft {
 
     /// Levels: tokens one behind the other.
     pub fn depth(&self) -> usize {
-        let mut depths: Vec<usize> = Vec::with_capacity(self.nodes.len());
+        self.levels().into_iter().max().unwrap_or(0)
+    }
+
+    /// The level of each node, that of the first tokens being 1.
+    pub(crate) fn levels(&self) -> Vec<usize> {
+        let mut levels: Vec<usize> = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
-            depths.push(node.parent.map_or(1, |parent| depths[parent] + 1));
+            levels.push(node.parent.map_or(1, |parent| levels[parent] + 1));
         }
-        depths.into_iter().max().unwrap_or(0)
+        levels
     }
 
     /// Whether each node follows the one before.

@@ -35,12 +35,8 @@ pub(super) fn append(
     for position in start..start + rows {
         add(sequence.tokens[position], position, position);
     }
-    for (node, depth) in draft.nodes.iter().zip(depths(draft)) {
-        add(node.token, start + rows + depth, 0);
-    }
-    let own_end = batch.token_ids.len() - draft.nodes.len();
-    for (offset, place) in (start + rows..).take(draft.nodes.len()).enumerate() {
-        batch.slot_mapping[own_end + offset] = slot(place);
+    for ((node, level), place) in draft.nodes.iter().zip(draft.levels()).zip(start + rows..) {
+        add(node.token, start + rows + level - 1, place);
     }
     batch.block_tables.push(sequence.block_table.clone());
     batch.query_starts.push(index(batch.token_ids.len()));
@@ -88,15 +84,6 @@ fn want_logits(batch: &mut Batch, sequence: &Sequence, rows: usize, drafted: usi
     let prompt = if scores_prompt { want(last_own + 1 - rows..last_own + usize::from(!reaches_end)) } else { None };
     let end = if reaches_end { want(last_own..end) } else { None };
     (prompt.is_some() || end.is_some()).then_some(LogitRows { prompt, end })
-}
-
-/// How far below the committed tokens each node stands.
-fn depths(draft: &Draft) -> Vec<usize> {
-    let mut depths: Vec<usize> = Vec::with_capacity(draft.nodes.len());
-    for node in &draft.nodes {
-        depths.push(node.parent.map_or(0, |parent| depths[parent] + 1));
-    }
-    depths
 }
 
 fn index(value: usize) -> u32 {

@@ -10,6 +10,7 @@ use veridraft_engine::measure::Spread;
 use veridraft_models::Profile;
 
 use super::forward::Measured;
+use crate::figures::{milliseconds, rounded};
 
 /// The object of `--json`; times are in milliseconds.
 #[derive(Debug, Serialize)]
@@ -137,16 +138,6 @@ impl Display for ForwardReport {
         let lines: Vec<_> = parts.iter().map(|(operator, time)| format!("{time:8.2}  {operator}")).collect();
         formatter.write_str(&lines.join("\n"))
     }
-}
-
-/// Milliseconds, to the microsecond.
-fn milliseconds(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1000.0
-}
-
-/// To three decimal places.
-fn rounded(number: f64) -> f64 {
-    (number * 1000.0).round() / 1000.0
 }
 
 #[cfg(test)]

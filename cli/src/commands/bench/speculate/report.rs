@@ -9,6 +9,7 @@ use super::cost::{CostCurve, Costs};
 use super::hindsight::hindsight;
 use super::measure::{Measured, Run, Totals, decoding, middle};
 use super::statistics::{Pair, bootstrap_interval, speed_up};
+use crate::figures::{milliseconds, rounded};
 use crate::set_up::{Generation, Step};
 
 /// The object of `--json`; times are in milliseconds.
@@ -263,16 +264,6 @@ fn tokens_per_second(totals: Totals) -> f64 {
 
 fn ratio(numerator: usize, denominator: usize) -> f64 {
     if denominator == 0 { 0.0 } else { numerator as f64 / denominator as f64 }
-}
-
-/// Milliseconds, to the microsecond.
-fn milliseconds(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1000.0
-}
-
-/// To three decimal places.
-fn rounded(number: f64) -> f64 {
-    (number * 1000.0).round() / 1000.0
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use veridraft_engine::measure::Spread;
 
 use super::Setting;
 use super::load::Load;
+use crate::figures::{milliseconds, rounded};
 use crate::set_up::SetUps;
 
 /// The object of `--json`; times are in milliseconds, medians over rounds.
@@ -163,15 +164,6 @@ impl Display for ThroughputReport {
         }
         Ok(())
     }
-}
-
-fn milliseconds(duration: Duration) -> f64 {
-    rounded(duration.as_secs_f64() * 1e3)
-}
-
-/// To three decimal places.
-fn rounded(number: f64) -> f64 {
-    (number * 1000.0).round() / 1000.0
 }
 
 #[cfg(test)]
