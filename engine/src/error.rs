@@ -37,10 +37,18 @@ pub enum Error {
         /// Blocks of the pool.
         blocks: usize,
     },
-    /// A prompt token lies outside the vocabulary.
-    #[error("prompt token {found} at index {index} is outside the vocabulary of {vocabulary}")]
+    /// A text that is given as a whole does not fit the model's context.
+    #[error("a window computes {found} tokens, but the model's context holds {context_length}")]
+    WindowTooLong {
+        /// Tokens of the window, those behind its last prediction apart.
+        found: usize,
+        /// Tokens of the context.
+        context_length: usize,
+    },
+    /// A token of a prompt or window lies outside the vocabulary.
+    #[error("token {found} at index {index} is outside the vocabulary of {vocabulary}")]
     UnknownToken {
-        /// Where in the prompt.
+        /// Where in it.
         index: usize,
         /// The token.
         found: u32,

@@ -75,6 +75,7 @@ mod verify;
 mod choice;
 mod report;
 pub mod measure;
+pub mod evaluation;
 pub mod drafters;
 pub mod ngram;
 pub mod sampling;

@@ -315,7 +315,7 @@ fn what_can_never_run_is_refused_with_its_reason() {
         assert_eq!(engine.add(request).map_err(|error| error.to_string()), Err(expected.to_owned()));
     };
     check(plain(Vec::new(), 1), "the prompt has no tokens, expected at least one");
-    check(plain(vec![99], 1), "prompt token 99 at index 0 is outside the vocabulary of 12");
+    check(plain(vec![99], 1), "token 99 at index 0 is outside the vocabulary of 12");
     check(plain(vec![0; 256], 1), "the prompt has 256 tokens, but the model's context holds 256, one of them new");
     check(plain(vec![1], 0), "the request is for 0 new tokens, expected at least 1");
     check(

@@ -5,7 +5,7 @@ use veridraft_models::TokenId;
 const CHUNK: usize = 256;
 
 /// The greatest logit that is a number; minus infinity when there is none.
-pub(super) fn greatest(logits: &[f32]) -> f32 {
+pub(crate) fn greatest(logits: &[f32]) -> f32 {
     // `if value > best` is one `maxps` and drops NaN; sixteen lanes break the chain of dependent comparisons.
     let mut lanes = [f32::NEG_INFINITY; 16];
     let (chunks, rest) = logits.as_chunks::<16>();
@@ -18,7 +18,7 @@ pub(super) fn greatest(logits: &[f32]) -> f32 {
 }
 
 /// The lowest token with the greatest logit; 0 when no logit is above minus infinity.
-pub(super) fn lowest_at(logits: &[f32], greatest: f32) -> TokenId {
+pub(crate) fn lowest_at(logits: &[f32], greatest: f32) -> TokenId {
     // Without an early return the comparisons of a chunk are vectors.
     let has_it = |chunk: &[f32]| chunk.iter().fold(false, |any, &logit| any | (logit == greatest));
     let chunk = logits.chunks(CHUNK).position(has_it).unwrap_or(0) * CHUNK;

@@ -11,7 +11,7 @@
 
 mod config;
 mod history;
-mod logits;
+pub(crate) mod logits;
 mod logprobs;
 mod noise;
 mod processors;
