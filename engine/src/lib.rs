@@ -96,7 +96,7 @@ pub use encode::Encode;
 pub use engine::{Clock, Engine, EngineConfig, Parts};
 pub use error::{Error, Result};
 pub use invalid_setting::InvalidSetting;
-pub use report::{Finished, Outcome, SequenceReport, SequenceStep, SourceReport, StepReport};
+pub use report::{DraftedToken, Finished, Outcome, SequenceReport, SequenceStep, SourceReport, StepReport};
 pub use request::{FinishReason, Logprobs, Request, StopConditions, Verification};
 pub use sampling::{SamplingConfig, TokenLogprobs};
 pub use sequence_id::SequenceId;

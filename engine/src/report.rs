@@ -41,6 +41,8 @@ pub struct SequenceStep {
     pub accepted: usize,
     /// Levels of the draft: drafted tokens one behind the other.
     pub depth: usize,
+    /// The draft itself, a tree whose parents stand before their children: `proposed` tokens, of which `accepted` stand.
+    pub draft: Vec<DraftedToken>,
     /// New tokens; none while the prompt is not computed to its end.
     pub tokens: Vec<TokenId>,
     /// New text that is certain: no half character, no possible start of a stop string.
@@ -51,6 +53,19 @@ pub struct SequenceStep {
     pub prompt_logprobs: Vec<TokenLogprobs>,
     /// Why the sequence ended in this step, if it did.
     pub finish: Option<FinishReason>,
+}
+
+/// A drafted token that was verified, and what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DraftedToken {
+    /// The token.
+    pub token: TokenId,
+    /// Place in the draft of the token that it follows; `None` when it follows the sequence's last token.
+    pub parent: Option<usize>,
+    /// Who guessed it; of several the one that was surest.
+    pub source: &'static str,
+    /// Whether it stands in the output.
+    pub is_accepted: bool,
 }
 
 /// What became of one drafter's tokens in a step.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use veridraft_engine::{Outcome, StepReport};
+use veridraft_engine::{DraftedToken, Outcome, StepReport};
 use veridraft_models::TokenId;
 
 use crate::figures::milliseconds;
@@ -29,6 +29,7 @@ struct TraceLine {
     proposed: usize,
     accepted: usize,
     depth: usize,
+    draft: Vec<TraceDraft>,
     tokens: Vec<TokenId>,
     drafting_ms: f64,
     forward_ms: f64,
@@ -39,6 +40,22 @@ struct TraceLine {
 struct TraceSource {
     proposed: usize,
     accepted: usize,
+}
+
+/// A drafted token; `parent` is the place in the list of the one that it follows.
+#[derive(Serialize)]
+struct TraceDraft {
+    token: TokenId,
+    parent: Option<usize>,
+    source: &'static str,
+    accepted: bool,
+}
+
+impl From<&DraftedToken> for TraceDraft {
+    fn from(drafted: &DraftedToken) -> Self {
+        let DraftedToken { token, parent, source, is_accepted } = *drafted;
+        Self { token, parent, source, accepted: is_accepted }
+    }
 }
 
 impl From<&Outcome> for TraceSource {
@@ -65,6 +82,7 @@ impl Trace {
                 proposed: sequence.proposed,
                 accepted: sequence.accepted,
                 depth: sequence.depth,
+                draft: sequence.draft.iter().map(TraceDraft::from).collect(),
                 tokens: sequence.tokens.clone(),
                 drafting_ms: milliseconds(report.drafting),
                 forward_ms: milliseconds(report.forward),
@@ -89,6 +107,10 @@ mod tests {
 
     use super::*;
 
+    fn drafted(token: TokenId, parent: Option<usize>, is_accepted: bool) -> DraftedToken {
+        DraftedToken { token, parent, source: "lookup", is_accepted }
+    }
+
     fn step(sequence: u64, token: TokenId) -> SequenceStep {
         SequenceStep {
             sequence: SequenceId(sequence),
@@ -97,6 +119,7 @@ mod tests {
             proposed: 2,
             accepted: 1,
             depth: 2,
+            draft: vec![drafted(3, None, true), drafted(4, Some(0), false)],
             tokens: vec![token],
             text: String::new(),
             logprobs: Vec::new(),
@@ -119,5 +142,10 @@ mod tests {
         assert_eq!(found, [json!([1, 0, [7]]), json!([1, 1, [8]]), json!([2, 1, [9]])]);
         assert_eq!(lines[0]["rows"], 3);
         assert_eq!(lines[0]["sources"]["lookup"], json!({"proposed": 2, "accepted": 1}));
+        let expected = json!([
+            {"token": 3, "parent": null, "source": "lookup", "accepted": true},
+            {"token": 4, "parent": 0, "source": "lookup", "accepted": false},
+        ]);
+        assert_eq!(lines[0]["draft"], expected);
     }
 }

@@ -13,6 +13,6 @@ mod levels;
 pub(crate) use calibration::{Adjustment, Calibration};
 pub use cost::{ContextTimes, CostModel, Load, MEASURED_ROWS};
 pub(crate) use levels::{expected, levels};
-pub(crate) use merge::{Guess, Guesses};
+pub(crate) use merge::Guesses;
 pub(crate) use path_record::PathRecord;
 pub(crate) use select::{Wanted, select};

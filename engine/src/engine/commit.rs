@@ -7,8 +7,8 @@ use veridraft_models::Logits;
 use super::Engine;
 use super::batch::slot;
 use super::step::Part;
-use crate::choice::{Guess, Load};
-use crate::report::{Outcome, SequenceStep, StepReport};
+use crate::choice::{Guesses, Load};
+use crate::report::{DraftedToken, Outcome, SequenceStep, StepReport};
 use crate::sampling::TokenLogprobs;
 use crate::sequence::{Sequence, State};
 use crate::verify::{Verified, verify};
@@ -76,13 +76,15 @@ impl Engine {
             State::Finished(reason) => Some(reason),
             State::Waiting | State::Running => None,
         };
+        let draft = self.drafted(&part.guesses, &verified.path);
         SequenceStep {
             sequence: part.sequence,
             rows: part.rows,
-            sources: self.outcomes(&part.guesses.guesses, &verified.path),
-            proposed: part.guesses.guesses.len(),
+            sources: outcomes(&draft),
+            proposed: draft.len(),
             accepted: verified.path.len(),
             depth: part.guesses.draft.depth(),
+            draft,
             tokens: verified.tokens,
             text: verified.text,
             logprobs: verified.logprobs,
@@ -107,16 +109,16 @@ impl Engine {
         }
     }
 
-    fn outcomes(&self, guesses: &[Guess], path: &[usize]) -> BTreeMap<&'static str, Outcome> {
-        let mut outcomes: BTreeMap<_, Outcome> = BTreeMap::new();
-        let name = |guess: &Guess| self.source_name(guess.source);
-        for guess in guesses {
-            outcomes.entry(name(guess)).or_default().proposed += 1;
-        }
-        for &node in path {
-            outcomes.entry(name(&guesses[node])).or_default().accepted += 1;
-        }
-        outcomes
+    /// What was verified, with the nodes of `path` accepted.
+    fn drafted(&self, guesses: &Guesses, path: &[usize]) -> Vec<DraftedToken> {
+        let nodes = guesses.draft.nodes.iter().zip(&guesses.guesses).enumerate();
+        let drafted = nodes.map(|(place, (node, guess))| DraftedToken {
+            token: node.token,
+            parent: node.parent,
+            source: self.source_name(guess.source),
+            is_accepted: path.contains(&place),
+        });
+        drafted.collect()
     }
 
     /// The pass as it would have been without drafts.
@@ -151,6 +153,16 @@ impl Engine {
             source.gain -= proposal.took.as_secs_f64();
         }
     }
+}
+
+fn outcomes(draft: &[DraftedToken]) -> BTreeMap<&'static str, Outcome> {
+    let mut outcomes: BTreeMap<_, Outcome> = BTreeMap::new();
+    for token in draft {
+        let outcome = outcomes.entry(token.source).or_default();
+        outcome.proposed += 1;
+        outcome.accepted += usize::from(token.is_accepted);
+    }
+    outcomes
 }
 
 /// Log-probabilities of the prompt's tokens behind the rows just computed, those given before left out.
