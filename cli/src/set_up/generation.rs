@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use veridraft_engine::{Engine, Request, SequenceId, StepReport};
+use veridraft_engine::{DraftedToken, Engine, Request, SequenceId, SequenceStep, StepReport};
 use veridraft_models::TokenId;
 
 /// One answer and what each of its passes did.
@@ -13,6 +13,8 @@ pub(crate) struct Generation {
     pub(crate) text: String,
     /// Passes that produced tokens; the first of them ends the prefill.
     pub(crate) steps: Vec<Step>,
+    /// For each of them the draft that it checked.
+    pub(crate) drafts: Vec<Vec<DraftedToken>>,
 }
 
 /// One pass that produced tokens.
@@ -65,12 +67,22 @@ impl Answering {
             if !engine.has_work() {
                 break;
             }
-            let report = engine.step()?;
-            report.failures.iter().for_each(|failure| eprintln!("note: {failure}"));
-            self.generation.steps.extend(step(&report, self.id));
-            report.sequences.iter().for_each(|sequence| self.generation.text += &sequence.text);
+            self.take(engine.step()?);
         }
         Ok(())
+    }
+
+    fn take(&mut self, mut report: StepReport) {
+        report.failures.iter().for_each(|failure| eprintln!("note: {failure}"));
+        let parts = std::mem::take(&mut report.sequences);
+        for part in parts.into_iter().filter(|part| part.sequence == self.id) {
+            self.generation.text += &part.text;
+            // There are none while the prompt is not computed to its end.
+            if !part.tokens.is_empty() {
+                self.generation.steps.push(step(&report, &part));
+                self.generation.drafts.push(part.draft);
+            }
+        }
     }
 
     /// Takes the request out of the engine, so that it does not go on beside the next, and returns what it gave.
@@ -80,10 +92,9 @@ impl Answering {
     }
 }
 
-/// A sequence's part of a step; `None` while its prompt is not computed to its end.
-fn step(report: &StepReport, id: SequenceId) -> Option<Step> {
-    let part = report.sequences.iter().find(|part| part.sequence == id && !part.tokens.is_empty())?;
-    Some(Step {
+/// A sequence's part of a step.
+fn step(report: &StepReport, part: &SequenceStep) -> Step {
+    Step {
         rows: report.rows,
         proposed: part.proposed,
         depth: part.depth,
@@ -92,5 +103,5 @@ fn step(report: &StepReport, id: SequenceId) -> Option<Step> {
         duration: report.duration,
         forward: report.forward,
         drafting: report.drafting,
-    })
+    }
 }

@@ -1,5 +1,6 @@
 //! The report as one HTML page that needs no other file, no script and no network.
 
+mod table;
 mod timeline;
 
 use std::fmt::Write;
@@ -7,24 +8,22 @@ use std::fmt::Write;
 use veridraft_models::TokenId;
 
 use super::measure::Run;
-use super::plot::{Axes, Bar, Series, bars, escape, lines};
-use super::report::{Baseline, BaselineCategory, Figures, SetUpReport, SpeculateReport};
-use super::table::hindsight_line;
-
-/// Colours that the style has for series.
-const COLOURS: usize = 6;
+use super::plot::{Axes, Bar, COLOURS, FEW, Point, Series, bars, escape, lines};
+use super::report::{Figures, Pass, Position, SetUpReport, SpeculateReport};
 
 /// Makes the page; `decode` gives the text of some tokens.
 pub(super) fn page(report: &SpeculateReport, run: &Run, decode: &dyn Fn(&[TokenId]) -> String) -> String {
     let model = escape(&report.subject.model);
+    let acceptance_note = format!("{ACCEPTANCE_NOTE} Points of fewer than {FEW} drafts are pale.");
+    let costs_note = format!("{COST_NOTE} Circles of fewer than {FEW} passes are pale.");
     let sections = [
         header(report),
-        table(report),
-        section("Speed-up by category", "", &speed_ups(report)),
-        section("Acceptance by position", ACCEPTANCE_NOTE, &acceptance(report)),
-        section("Cost of a pass by its rows, T(k)", COST_NOTE, &costs(report)),
-        section("What each draft length would have given", HINDSIGHT_NOTE, &hindsights(report)),
-        section("One answer, pass by pass", TIMELINE_NOTE, &timeline::timelines(report, run, decode)),
+        table::table(report),
+        section(("speed-up", "Speed-up by category"), SPEED_UP_NOTE, &speed_ups(report)),
+        section(("acceptance", "Acceptance by position"), &acceptance_note, &acceptance(report)),
+        section(("cost", "Cost of a pass by its rows, T(k)"), &costs_note, &costs(report)),
+        section(("draft-length", "What each draft length would have given"), HINDSIGHT_NOTE, &hindsights(report)),
+        section(("timeline", "One answer, pass by pass"), TIMELINE_NOTE, &timeline::timelines(report, run, decode)),
     ];
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -35,6 +34,8 @@ pub(super) fn page(report: &SpeculateReport, run: &Run, decode: &dyn Fn(&[TokenI
     )
 }
 
+const SPEED_UP_NOTE: &str = "Tokens a second by those of plain decoding, which is the dashed line. Whiskers are 95 % \
+    intervals; a category of one prompt has none.";
 const ACCEPTANCE_NOTE: &str = "Of the drafts that had a guess at a position, the share in which this guess and all \
     before it were right.";
 const COST_NOTE: &str = "Median milliseconds of a forward pass. The line was measured apart, row counts in turn; \
@@ -43,7 +44,9 @@ const HINDSIGHT_NOTE: &str = "The run replayed with its drafts cut to each lengt
     of T(1 + proposed)/T(1) plus the time of drafting by T(1). A drafter is taken to go on with its draft where it was \
     cut; scheduling and sampling are left out. Circles are what the run reached.";
 const TIMELINE_NOTE: &str = "For each set-up an answer with many right and many wrong guesses. Each column is a pass, as wide as it took; its \
-    boxes are the tokens that it checked. In the text, a number in front of a token counts the wrong guesses there.";
+    boxes are the tokens that it checked. In the text a pass gives right guesses and then the model's own token; wrong guesses \
+    are struck through before the token that was right, each way through the tree by itself. Point at a token for its \
+    pass and who guessed it.";
 
 fn header(report: &SpeculateReport) -> String {
     let subject = &report.subject;
@@ -56,64 +59,21 @@ fn header(report: &SpeculateReport) -> String {
     )
 }
 
-fn section(title: &str, note: &str, body: &str) -> String {
-    format!("<h2>{title}</h2>\n<p class=\"note\">{note}</p>\n<figure>{body}</figure>\n")
+/// A plot under its `(name, title)`; the name is for links and for programs.
+fn section((name, title): (&str, &str), note: &str, body: &str) -> String {
+    format!("<h2>{title}</h2>\n<p class=\"note\">{note}</p>\n<figure id=\"{name}\">{body}</figure>\n")
 }
 
-fn table(report: &SpeculateReport) -> String {
-    let heads = ["", "prompts", "tokens/s", "speed-up", "95 %", "τ", "accepted", "draft", "verify", "other"];
-    let heads: String = heads.iter().map(|head| format!("<th>{head}</th>")).collect();
-    let mut rows = baseline_rows(&report.baseline, report.prompts);
-    for set_up in &report.set_ups {
-        rows += &row("whole", &set_up.draft, report.prompts, &set_up.figures);
-        for category in &set_up.categories {
-            rows += &row("part", &category.category, category.prompts, &category.figures);
-        }
-    }
-    let lines: String =
-        report.set_ups.iter().map(|set_up| format!("<p>{}</p>\n", escape(&hindsight_line(set_up)))).collect();
-    format!("<div class=\"scroll\"><table><tr>{heads}</tr>\n{rows}</table></div>\n{lines}")
-}
-
-fn baseline_rows(baseline: &Baseline, prompts: usize) -> String {
-    let row = |class: &str, name: &str, prompts: usize, speed: f64, shares: &str| {
-        let (name, blank) = (escape(name), "<td></td>".repeat(5));
-        format!("<tr class=\"{class}\"><td>{name}</td><td>{prompts}</td><td>{speed:.1}</td>{blank}{shares}</tr>\n")
+/// Which colour is what.
+fn key<'a>(entries: impl IntoIterator<Item = (usize, &'a str)>) -> String {
+    let entry = |(index, name): (usize, &str)| {
+        format!("<span class=\"key series-{}\"><i></i>{}</span>", index % COLOURS, escape(name))
     };
-    let [_, verify, other] = baseline.time_ms.percent();
-    let shares = format!("<td>{verify:.1} %</td><td>{other:.1} %</td>");
-    let part = |category: &BaselineCategory| {
-        row("part", &category.category, category.prompts, category.tokens_per_second, "<td></td><td></td>")
-    };
-    row("whole", "plain", prompts, baseline.tokens_per_second, &shares)
-        + &baseline.categories.iter().map(part).collect::<String>()
+    format!("<figcaption>{}</figcaption>", entries.into_iter().map(entry).collect::<String>())
 }
 
-fn row(class: &str, name: &str, prompts: usize, figures: &Figures) -> String {
-    let [draft, verify, other] = figures.time_ms.percent().map(|share| format!("{share:.1} %"));
-    let cells = [
-        escape(name),
-        prompts.to_string(),
-        format!("{:.1}", figures.tokens_per_second),
-        figures.speed_up.map_or("–".to_owned(), |speed_up| format!("{speed_up:.2}")),
-        figures.speed_up_interval.map_or("–".to_owned(), |[low, high]| format!("{low:.2} – {high:.2}")),
-        format!("{:.2}", figures.mean_acceptance_length),
-        format!("{:.2}", figures.acceptance_rate),
-        draft,
-        verify,
-        other,
-    ];
-    let cells: String = cells.iter().map(|cell| format!("<td>{cell}</td>")).collect();
-    format!("<tr class=\"{class}\">{cells}</tr>\n")
-}
-
-/// Which colour is which set-up.
-fn key(report: &SpeculateReport) -> String {
-    let names = report.set_ups.iter().enumerate();
-    let entry = |(index, set_up): (usize, &SetUpReport)| {
-        format!("<span class=\"key series-{}\"><i></i>{}</span>", index % COLOURS, escape(&set_up.draft))
-    };
-    format!("<figcaption>{}</figcaption>", names.map(entry).collect::<String>())
+fn draft_names(report: &SpeculateReport) -> impl Iterator<Item = (usize, &str)> {
+    report.set_ups.iter().map(|set_up| set_up.draft.as_str()).enumerate()
 }
 
 fn speed_ups(report: &SpeculateReport) -> String {
@@ -124,42 +84,51 @@ fn speed_ups(report: &SpeculateReport) -> String {
         (category.category.clone(), bars)
     });
     let groups: Vec<_> = [whole].into_iter().chain(parts).collect();
-    key(report) + &bars(&groups, 1.0)
+    key(draft_names(report)) + &bars(&groups, "speed-up", 1.0)
 }
 
 fn acceptance(report: &SpeculateReport) -> String {
-    let series: Vec<_> = (0..)
-        .zip(&report.set_ups)
-        .map(|(index, set_up)| Series {
-            name: set_up.draft.clone(),
-            colour: index % COLOURS,
-            points: set_up
-                .positions
-                .iter()
-                .map(|position| (position.position as f64, position.accepted as f64 / position.proposed as f64))
-                .collect(),
-            is_scattered: false,
-        })
-        .collect();
-    key(report) + &lines(&Axes { x: "position in the draft", y: "accepted", top: 1.0, reference: None }, &series)
+    let point = |position: &Position| Point {
+        x: position.position as f64,
+        y: position.accepted as f64 / position.proposed as f64,
+        count: Some(position.proposed),
+    };
+    let series = |(index, set_up): (usize, &SetUpReport)| Series {
+        name: set_up.draft.clone(),
+        colour: index % COLOURS,
+        points: set_up.positions.iter().map(point).collect(),
+        is_scattered: false,
+    };
+    let series: Vec<_> = report.set_ups.iter().enumerate().map(series).collect();
+    // Who never guessed has no line to find.
+    let names = draft_names(report).filter(|&(index, _)| !series[index].points.is_empty());
+    let axes = Axes { x: "position in the draft", y: "share accepted", top: 1.0, reference: None };
+    key(names) + &lines(&axes, &series)
 }
 
 fn costs(report: &SpeculateReport) -> String {
-    let passes = &report.forward;
-    let apart = passes.iter().map(|pass| (pass.rows as f64, pass.median_ms)).collect();
-    let in_run = passes.iter().filter_map(|pass| Some((pass.rows as f64, pass.run_median_ms?))).collect();
-    let series = [
-        Series { name: "measured apart".to_owned(), colour: 0, points: apart, is_scattered: false },
-        Series { name: "in the run".to_owned(), colour: 1, points: in_run, is_scattered: true },
-    ];
-    lines(&Axes { x: "rows", y: "milliseconds", top: 0.0, reference: None }, &series)
+    let apart = |pass: &Pass| Point::from((pass.rows as f64, pass.median_ms));
+    let in_run =
+        |pass: &Pass| Some(Point { x: pass.rows as f64, y: pass.run_median_ms?, count: Some(pass.run_passes) });
+    let names = ["measured apart", "passes of the run"];
+    let points = [report.forward.iter().map(apart).collect(), report.forward.iter().filter_map(in_run).collect()];
+    let series = (0..).zip(names.into_iter().zip(points));
+    let series = series.map(|(colour, (name, points))| Series {
+        name: name.to_owned(),
+        colour,
+        points,
+        is_scattered: colour == 1,
+    });
+    let axes = Axes { x: "rows of a pass", y: "median, ms", top: 0.0, reference: None };
+    key(names.into_iter().enumerate()) + &lines(&axes, &series.collect::<Vec<_>>())
 }
 
 fn hindsights(report: &SpeculateReport) -> String {
     let longest = report.subject.draft_max as f64;
     let series = |(index, set_up): (usize, &SetUpReport)| {
-        let allowed = (0u32..).map(f64::from).zip(set_up.figures.allowed.by_draft_length.iter().copied()).collect();
-        let reached = set_up.figures.speed_up.map(|speed_up| (longest, speed_up)).into_iter().collect();
+        let allowed = (0u32..).map(f64::from).zip(set_up.figures.allowed.by_draft_length.iter().copied());
+        let allowed = allowed.map(Point::from).collect();
+        let reached = set_up.figures.speed_up.map(|speed_up| Point::from((longest, speed_up))).into_iter().collect();
         let (name, colour) = (set_up.draft.clone(), index % COLOURS);
         let name_of_reached = format!("{name}, reached");
         [
@@ -169,7 +138,7 @@ fn hindsights(report: &SpeculateReport) -> String {
     };
     let series: Vec<_> = report.set_ups.iter().enumerate().flat_map(series).collect();
     let axes = Axes { x: "drafted tokens a pass, at most", y: "speed-up", top: 1.25, reference: Some(1.0) };
-    key(report) + &lines(&axes, &series)
+    key(draft_names(report)) + &lines(&axes, &series)
 }
 
 #[cfg(test)]
@@ -196,15 +165,17 @@ mod tests {
         assert_eq!(page.matches("<h2>").count(), 5);
         assert_eq!(page.matches("<svg").count(), 5);
         assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
-        assert!(page.contains("<td>1.00 – 2.00</td>"));
+        assert!(page.contains("<td>1.00 – 2.00</td><td>1.33</td>"));
+        let cells = page.split("</tr>").filter(|row| row.contains("<td")).map(|row| row.matches("<td").count());
+        assert!(cells.clone().count() == 6 && cells.clone().all(|count| count == page.matches("<th>").count()));
     }
 
     #[test]
     fn the_timeline_shows_who_made_each_token() {
         // The answer of `qa`: the model's own token, then a pass with three right guesses and its own.
         let page = fixed_page();
-        let expected = "<span class=\"own\" title=\"pass 1\">&lt;[1]&gt;</span>\
-            <span class=\"accepted\" title=\"pass 2\">&lt;[2]&gt;</span>";
+        let expected = "<span class=\"own\" title=\"pass 1, the model itself, token 1\">&lt;[1]&gt;</span>\
+            <span class=\"accepted\" title=\"pass 2, lookup, token 2\">&lt;[2]&gt;</span>";
         assert!(page.contains(expected), "{page}");
         assert_eq!(page.matches("<rect class=\"accepted\"").count(), 3);
         assert_eq!(page.matches("<rect class=\"rejected\"").count(), 0);

@@ -12,15 +12,38 @@ const BOTTOM: f64 = 44.0;
 /// Thickness of a bar and distance of groups.
 const BAR: f64 = 16.0;
 const GROUP_GAP: f64 = 12.0;
+/// Place below bars for the numbers and the name of their axis.
+const BELOW_BARS: f64 = 44.0;
+/// Letters of a group's name that have room.
+const NAME: usize = 28;
+/// What a point stands for, at least, that is not drawn pale.
+pub(super) const FEW: usize = 5;
+
+/// Colours that the style has for series; further ones begin again.
+pub(super) const COLOURS: usize = 6;
 
 /// Points of one colour.
 pub(super) struct Series {
     pub(super) name: String,
     /// Its colour: `series-0`, `series-1` ...
     pub(super) colour: usize,
-    pub(super) points: Vec<(f64, f64)>,
+    pub(super) points: Vec<Point>,
     /// Dots alone, without a line.
     pub(super) is_scattered: bool,
+}
+
+/// A point, and how many observations it stands for where they were counted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Point {
+    pub(super) x: f64,
+    pub(super) y: f64,
+    pub(super) count: Option<usize>,
+}
+
+impl From<(f64, f64)> for Point {
+    fn from((x, y): (f64, f64)) -> Self {
+        Self { x, y, count: None }
+    }
 }
 
 /// What stands beside the axes of a plot of lines, and up to where the vertical one goes at least.
@@ -53,16 +76,16 @@ pub(super) fn escape(text: &str) -> String {
 /// Lines and dots over numbers from the least x to the greatest; y begins at 0.
 pub(super) fn lines(axes: &Axes, series: &[Series]) -> String {
     let points = || series.iter().flat_map(|series| &series.points);
-    let low = points().map(|point| point.0).fold(f64::INFINITY, f64::min);
-    let high = points().map(|point| point.0).fold(f64::NEG_INFINITY, f64::max);
+    let low = points().map(|point| point.x).fold(f64::INFINITY, f64::min);
+    let high = points().map(|point| point.x).fold(f64::NEG_INFINITY, f64::max);
     if !low.is_finite() {
-        return "<p class=\"note\">nothing to show</p>".to_owned();
+        return "<p class=\"note\">Nothing to show.</p>".to_owned();
     }
-    let top = points().map(|point| point.1).fold(axes.top, f64::max);
+    let top = points().map(|point| point.y).fold(axes.top, f64::max);
     let across = |x: f64| LEFT + (WIDTH - LEFT - RIGHT) * if high > low { (x - low) / (high - low) } else { 0.5 };
     let up = |y: f64| HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * y / top;
-    let mut svg = open(HEIGHT);
-    for y in ticks(0.0, top, 5) {
+    let mut svg = open(HEIGHT, &format!("{} by {}", axes.y, axes.x));
+    for y in ticks(0.0, top, 8) {
         rule(&mut svg, (LEFT, up(y)), (WIDTH - RIGHT, up(y)), "grid");
         label(&mut svg, (LEFT - 8.0, up(y) + 4.0), "end", &number(y));
     }
@@ -79,12 +102,12 @@ pub(super) fn lines(axes: &Axes, series: &[Series]) -> String {
         });
     svg += &format!("{turned}{}</text>", escape(axes.y));
     for series in series {
-        draw(&mut svg, series, &|(x, y)| (across(x), up(y)));
+        draw(&mut svg, series, &|point| (across(point.x), up(point.y)));
     }
     svg + "</svg>"
 }
 
-fn draw(svg: &mut String, series: &Series, place: &dyn Fn((f64, f64)) -> (f64, f64)) {
+fn draw(svg: &mut String, series: &Series, place: &dyn Fn(Point) -> (f64, f64)) {
     let Series { name, colour, points, is_scattered } = series;
     let name = escape(name);
     if !is_scattered {
@@ -93,45 +116,56 @@ fn draw(svg: &mut String, series: &Series, place: &dyn Fn((f64, f64)) -> (f64, f
     }
     let form = if *is_scattered { "hollow" } else { "dot" };
     for &point in points {
-        let ((x, y), (a, b)) = (place(point), point);
-        let title = format!("<title>{name}: {}, {b:.3}</title>", number(a));
-        *svg +=
-            &format!("<circle class=\"{form} series-{colour}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\">{title}</circle>");
+        let (x, y) = place(point);
+        let count = point.count.map(|count| format!(", n = {count}")).unwrap_or_default();
+        let pale = if point.count.is_some_and(|count| count < FEW) { " pale" } else { "" };
+        let title = format!("<title>{name}: {}, {:.3}{count}</title>", number(point.x), point.y);
+        *svg += &format!(
+            "<circle class=\"{form}{pale} series-{colour}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\">{title}</circle>"
+        );
     }
 }
 
-/// Horizontal bars from 0, some a group, with whiskers for intervals and a line at `reference`.
-pub(super) fn bars(groups: &[(String, Vec<Bar>)], reference: f64) -> String {
+/// Horizontal bars from 0, some a group, with whiskers for intervals and a line at `reference`; `axis` says what of.
+pub(super) fn bars(groups: &[(String, Vec<Bar>)], axis: &str, reference: f64) -> String {
     let all = || groups.iter().flat_map(|(_, bars)| bars);
     let ends = all().flat_map(|(value, interval)| [*value, interval.map(|interval| interval[1])]).flatten();
     let most = ends.fold(reference * 1.25, f64::max);
-    let names = groups.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).min(28);
+    let names = groups.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).min(NAME);
     let left = 16.0 + 7.5 * names as f64;
     let across = |x: f64| left + (WIDTH - left - 48.0) * x / most;
     let count: usize = groups.iter().map(|(_, bars)| bars.len()).sum();
-    let height = TOP + BAR * count as f64 + GROUP_GAP * groups.len() as f64 + 24.0;
-    let mut svg = open(height);
+    let height = TOP + BAR * count as f64 + GROUP_GAP * groups.len() as f64 + BELOW_BARS;
+    let bottom = height - BELOW_BARS;
+    let mut svg = open(height, axis);
     for x in ticks(0.0, most, 6) {
-        rule(&mut svg, (across(x), TOP), (across(x), height - 22.0), "grid");
-        label(&mut svg, (across(x), height - 6.0), "middle", &number(x));
+        rule(&mut svg, (across(x), TOP), (across(x), bottom), "grid");
+        label(&mut svg, (across(x), bottom + 18.0), "middle", &number(x));
     }
+    label(&mut svg, (across(most / 2.0), height - 6.0), "middle", axis);
     let mut y = TOP + GROUP_GAP / 2.0;
     for (name, bars) in groups {
         let middle = y + BAR * bars.len() as f64 / 2.0;
+        let title = format!("<title>{}</title>", escape(name));
+        svg += &format!("<g>{title}");
         label(&mut svg, (left - 8.0, middle + 4.0), "end", &shortened(name));
-        for (colour, bar) in bars.iter().enumerate() {
-            draw_bar(&mut svg, bar, colour, y, &across);
+        svg += "</g>";
+        for (index, bar) in bars.iter().enumerate() {
+            draw_bar(&mut svg, bar, index % COLOURS, y, &across);
             y += BAR;
         }
         y += GROUP_GAP;
     }
-    rule(&mut svg, (across(reference), TOP), (across(reference), height - 22.0), "reference");
+    rule(&mut svg, (across(reference), TOP), (across(reference), bottom), "reference");
     svg + "</svg>"
 }
 
 fn draw_bar(svg: &mut String, (value, interval): &Bar, colour: usize, y: f64, across: &dyn Fn(f64) -> f64) {
-    let Some(value) = *value else { return };
-    let (start, end, middle) = (across(0.0), across(value), y + BAR / 2.0);
+    let middle = y + BAR / 2.0;
+    let Some(value) = *value else {
+        return label(svg, (across(0.0) + 4.0, middle + 4.0), "start", "too short to time");
+    };
+    let (start, end) = (across(0.0), across(value));
     let (width, thickness, top) = (end - start, BAR - 3.0, y + 1.5);
     *svg += &format!(
         "<rect class=\"bar series-{colour}\" x=\"{start:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{thickness}\"/>"
@@ -146,8 +180,8 @@ fn draw_bar(svg: &mut String, (value, interval): &Bar, colour: usize, y: f64, ac
     label(svg, (WIDTH - 4.0, middle + 4.0), "end", &format!("{value:.2}"));
 }
 
-fn open(height: f64) -> String {
-    format!("<svg viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\">")
+fn open(height: f64, name: &str) -> String {
+    format!("<svg viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\" aria-label=\"{}\">", escape(name))
 }
 
 fn rule(svg: &mut String, (x1, y1): (f64, f64), (x2, y2): (f64, f64), class: &str) {
@@ -163,11 +197,11 @@ fn label(svg: &mut String, (x, y): (f64, f64), anchor: &str, text: &str) {
 
 fn shortened(name: &str) -> String {
     let letters = name.chars().count();
-    if letters <= 28 { name.to_owned() } else { name.chars().take(27).chain(['…']).collect() }
+    if letters <= NAME { name.to_owned() } else { name.chars().take(NAME - 1).chain(['…']).collect() }
 }
 
 /// Multiples of 1, 2 or 5 times a power of ten, `most` steps at most, that lie between the ends.
-fn ticks(low: f64, high: f64, most: usize) -> Vec<f64> {
+pub(super) fn ticks(low: f64, high: f64, most: usize) -> Vec<f64> {
     let raw = (high - low).max(1e-9) / most as f64;
     let power = 10f64.powf(raw.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|step| *step >= raw * 0.999);
@@ -177,7 +211,7 @@ fn ticks(low: f64, high: f64, most: usize) -> Vec<f64> {
 }
 
 /// Without needless zeros.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     let text = format!("{value:.2}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
@@ -201,14 +235,18 @@ mod tests {
 
     #[test]
     fn names_cannot_break_the_page() {
-        let bars = bars(&[("<b>&".to_owned(), vec![(Some(1.5), Some([1.0, 2.0]))])], 1.0);
+        let bars = bars(&[("<b>&".to_owned(), vec![(Some(1.5), Some([1.0, 2.0]))])], "x", 1.0);
         assert!(bars.contains("&lt;b&gt;&amp;</text>") && !bars.contains("<b>"), "{bars}");
     }
 
     #[test]
     fn the_greatest_value_is_at_the_top_and_zero_at_the_bottom() {
-        let series =
-            Series { name: "a".to_owned(), colour: 0, points: vec![(1.0, 0.0), (2.0, 4.0)], is_scattered: false };
+        let series = Series {
+            name: "a".to_owned(),
+            colour: 0,
+            points: [(1.0, 0.0), (2.0, 4.0)].map(Point::from).to_vec(),
+            is_scattered: false,
+        };
         let svg = lines(&Axes { x: "x", y: "y", top: 1.0, reference: None }, &[series]);
         let (bottom, top) = (format!("{LEFT:.1},{:.1}", HEIGHT - BOTTOM), format!("{:.1},{TOP:.1}", WIDTH - RIGHT));
         assert!(svg.contains(&format!("points=\"{bottom} {top} \"")), "{svg}");
@@ -217,6 +255,21 @@ mod tests {
     #[test]
     fn without_points_there_is_no_plot() {
         assert!(!lines(&Axes { x: "x", y: "y", top: 1.0, reference: None }, &[]).contains("<svg"));
-        assert!(bars(&[("a".to_owned(), vec![(None, None)])], 1.0).contains("</svg>"));
+    }
+
+    #[test]
+    fn a_group_without_a_value_says_so() {
+        let bars = bars(&[("a".to_owned(), vec![(None, None)])], "x", 1.0);
+        assert!(bars.contains("too short to time") && bars.ends_with("</svg>"), "{bars}");
+    }
+
+    #[test]
+    fn a_point_that_stands_for_little_is_pale() {
+        let point = |count| Point { x: 1.0, y: 1.0, count };
+        let pale = |count| {
+            let series = Series { name: "a".to_owned(), colour: 0, points: vec![point(count)], is_scattered: false };
+            lines(&Axes { x: "x", y: "y", top: 1.0, reference: None }, &[series]).contains(" pale ")
+        };
+        assert_eq!([None, Some(FEW), Some(FEW - 1)].map(pale), [false, false, true]);
     }
 }

@@ -1,7 +1,10 @@
 //! One answer of each set-up, pass by pass: which tokens were guessed right, which wrong, which the model gave itself.
 
+mod text;
+
+use self::text::text;
 use super::super::measure::{Run, decoding};
-use super::super::plot::escape;
+use super::super::plot::{escape, number, ticks};
 use super::super::report::SpeculateReport;
 use super::{TokenId, Write};
 use crate::set_up::{Generation, Step};
@@ -9,6 +12,8 @@ use crate::set_up::{Generation, Step};
 /// Size of the strip of passes.
 const WIDTH: f64 = 920.0;
 const BOX: f64 = 8.0;
+/// Place below the boxes for the time.
+const BELOW: f64 = 22.0;
 /// Boxes of a pass that are drawn; a tree may have more.
 const MOST_BOXES: usize = 32;
 
@@ -19,7 +24,10 @@ pub(super) fn timelines(report: &SpeculateReport, run: &Run, decode: &dyn Fn(&[T
         <span class=\"key rejected\"><i></i>rejected guess</span></figcaption>\n"
         .to_owned();
     for (case, set_up) in (1..).zip(&report.set_ups) {
-        let Some((name, answer)) = most_telling(run, case) else { continue };
+        let Some((name, answer)) = most_telling(run, case) else {
+            html += &format!("<p class=\"note\">{} guessed nothing.</p>\n", escape(&set_up.draft));
+            continue;
+        };
         let (draft, name) = (escape(&set_up.draft), escape(&name));
         html += &format!("<h3>{draft}, {name}</h3>\n{}\n{}\n", strip(answer), text(answer, decode));
     }
@@ -44,21 +52,39 @@ fn most_telling(run: &Run, case: usize) -> Option<(String, &Generation)> {
 /// The passes behind the first token over time; the boxes of a pass stand on one another.
 fn strip(answer: &Generation) -> String {
     let steps = decoding(answer);
-    let total: f64 = steps.iter().map(|step| step.duration.as_secs_f64()).sum();
+    let total: f64 = steps.iter().map(|step| step.duration.as_secs_f64() * 1000.0).sum();
     let tallest = steps.iter().map(boxes).max().unwrap_or(1);
     let height = BOX * tallest as f64;
-    let mut svg = format!("<svg class=\"strip\" viewBox=\"0 0 {WIDTH} {:.0}\" role=\"img\">", height + 20.0);
-    let mut x = 0.0;
+    let mut svg = format!(
+        "<div class=\"scroll\"><svg class=\"strip\" viewBox=\"0 0 {WIDTH} {:.0}\" role=\"img\" aria-label=\"passes\">",
+        height + BELOW
+    );
+    let across = |milliseconds: f64| WIDTH * milliseconds / total.max(f64::MIN_POSITIVE);
+    let mut start = 0.0;
     for (number, step) in (2..).zip(steps) {
-        let width = WIDTH * step.duration.as_secs_f64() / total;
-        draw(&mut svg, step, number, (x, height), width);
-        x += width;
+        let end = start + step.duration.as_secs_f64() * 1000.0;
+        draw(&mut svg, step, number, (across(start), height), across(end) - across(start));
+        start = end;
     }
-    let milliseconds = total * 1000.0;
-    svg + &format!(
-        "<text class=\"axis\" x=\"0\" y=\"{0:.0}\">0</text>\
-         <text class=\"axis\" x=\"{WIDTH}\" y=\"{0:.0}\" text-anchor=\"end\">{milliseconds:.0} ms</text></svg>",
-        height + 15.0
+    for time in ticks(0.0, total, 8) {
+        svg += &tick(time, across(time), height);
+    }
+    svg + "</svg></div>"
+}
+
+/// The first and the last number would stand over the edge if their middles were below their ticks.
+fn tick(time: f64, x: f64, height: f64) -> String {
+    let anchor = match x {
+        x if x < 10.0 => "start",
+        x if x > WIDTH - 40.0 => "end",
+        _ => "middle",
+    };
+    format!(
+        "<line class=\"grid\" x1=\"{x:.1}\" y1=\"{height:.1}\" x2=\"{x:.1}\" y2=\"{:.1}\"/>\
+         <text class=\"axis\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{} ms</text>",
+        height + 4.0,
+        height + 17.0,
+        number(time),
     )
 }
 
@@ -85,22 +111,4 @@ fn draw(svg: &mut String, step: &Step, number: usize, (x, bottom): (f64, f64), w
             .expect("a string takes all");
     }
     *svg += "</g>";
-}
-
-/// The answer's tokens: right guesses of a pass come before its own token.
-fn text(answer: &Generation, decode: &dyn Fn(&[TokenId]) -> String) -> String {
-    let mut html = "<div class=\"text\">".to_owned();
-    let mut tokens = answer.tokens.iter();
-    for (number, step) in (1..).zip(&answer.steps) {
-        for (index, token) in tokens.by_ref().take(step.tokens).enumerate() {
-            let class = if index < step.accepted { "accepted" } else { "own" };
-            let rejected = step.proposed - step.accepted;
-            if index == step.accepted && rejected > 0 {
-                html += &format!("<b class=\"rejected\">{rejected}</b>");
-            }
-            let token = escape(&decode(&[*token]));
-            html += &format!("<span class=\"{class}\" title=\"pass {number}\">{token}</span>");
-        }
-    }
-    html + "</div>"
 }

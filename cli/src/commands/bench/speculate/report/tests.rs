@@ -1,4 +1,5 @@
 use serde_json::json;
+use veridraft_engine::DraftedToken;
 
 use super::*;
 use crate::set_up::Turn;
@@ -20,7 +21,24 @@ fn step(rows: usize, accepted: usize, milliseconds: u64) -> Step {
 fn answer(steps: &[Step]) -> Generation {
     let first = Step { tokens: 1, rows: 40, duration: Duration::from_secs(1), ..Step::default() };
     let steps: Vec<_> = [first].iter().chain(steps).copied().collect();
-    Generation { tokens: vec![1, 2, 3, 4, 5], text: "abcde".to_owned(), steps }
+    let tokens = vec![1, 2, 3, 4, 5];
+    Generation { drafts: drafts(&tokens, &steps), tokens, text: "abcde".to_owned(), steps }
+}
+
+/// Chains whose first guesses are the tokens that came and whose others are token 9.
+fn drafts(tokens: &[u32], steps: &[Step]) -> Vec<Vec<DraftedToken>> {
+    let mut rest = tokens.iter();
+    let draft = |step: &Step| {
+        let produced: Vec<_> = rest.by_ref().take(step.tokens).collect();
+        let guess = |place: usize| DraftedToken {
+            token: if place < step.accepted { *produced[place] } else { 9 },
+            parent: place.checked_sub(1),
+            source: "lookup",
+            is_accepted: place < step.accepted,
+        };
+        (0..step.proposed).map(guess).collect()
+    };
+    steps.iter().map(draft).collect()
 }
 
 /// Two prompts of two categories; the drafted case is twice as fast on the first and as fast on the second.
