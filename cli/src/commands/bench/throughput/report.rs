@@ -17,8 +17,11 @@ pub(super) struct ThroughputReport {
     model: String,
     weights: String,
     path: String,
+    seed: u64,
     prompts: usize,
     max_tokens: usize,
+    /// How often each setting answered all prompts.
+    rounds: usize,
     settings: Vec<Figures>,
 }
 
@@ -74,8 +77,10 @@ impl ThroughputReport {
             model: open.name.clone(),
             weights: open.weights.clone(),
             path: open.simd.to_string(),
+            seed: open.seed(),
             prompts: loads[0][0].answers.len(),
             max_tokens: set_ups.max_tokens(),
+            rounds: loads[0].len(),
             settings: figures,
         }
     }
@@ -132,42 +137,50 @@ impl Percentiles {
 
 impl Display for ThroughputReport {
     fn fmt(&self, formatter: &mut Formatter) -> fmt::Result {
-        let Self { model, weights, path, prompts, max_tokens, settings } = self;
-        writeln!(formatter, "{model}, weights {weights}, path {path}")?;
-        writeln!(formatter, "{prompts} prompts, {max_tokens} new tokens at most; every setting gave the same texts\n")?;
+        let Self { model, weights, path, seed, prompts, max_tokens, rounds, settings } = self;
+        writeln!(formatter, "{model}, weights {weights}, path {path}, seed {seed}")?;
+        writeln!(
+            formatter,
+            "{prompts} prompts, {max_tokens} new tokens at most, rounds {rounds}; every setting gave the same texts\n"
+        )?;
         let width = settings.iter().map(|figures| figures.draft.chars().count()).max().unwrap_or(0).max(5);
         write!(
             formatter,
-            "{:width$}  at once  requests/s  tokens/s  scaling  ideal  latency p50, p99 ms  first p50 ms  KV     hits   \
-             draft  forward  other",
+            "{:width$}  at once  requests/s  tokens/s  scaling  ideal  latency p50, p90, p99 ms  first p50 ms  KV cache  \
+             prefix hits    draft  forward    other",
             "draft"
         )?;
-        for figures in settings {
-            let ideal = figures.ideal_scaling.map_or("-".to_owned(), |ideal| format!("{ideal:.2}"));
-            let latency = format!("{:.0}, {:.0}", figures.latency_ms.p50, figures.latency_ms.p99);
-            let percent = |share: f64| format!("{:.1} %", share * 100.0);
-            write!(
-                formatter,
-                "\n{:width$}  {:>7}  {:>10.2}  {:>8.1}  {:>7.2}  {ideal:>5}  {latency:>19}  {:>12.0}  {:>5}  {:>5}  {:>5}  {:>7}  {:>5}",
-                figures.draft,
-                figures.concurrency,
-                figures.requests_per_second,
-                figures.tokens_per_second,
-                figures.scaling,
-                figures.first_token_ms.p50,
-                percent(figures.kv_occupancy),
-                percent(figures.prefix_hit_rate),
-                percent(figures.shares.draft),
-                percent(figures.shares.forward),
-                percent(figures.shares.other),
-            )?;
-        }
-        Ok(())
+        settings.iter().try_for_each(|figures| write!(formatter, "\n{}", figures.row(width)))
+    }
+}
+
+impl Figures {
+    fn row(&self, width: usize) -> String {
+        let ideal = self.ideal_scaling.map_or("-".to_owned(), |ideal| format!("{ideal:.2}"));
+        let Percentiles { p50, p90, p99 } = self.latency_ms;
+        let latency = format!("{p50:.0}, {p90:.0}, {p99:.0}");
+        let percent = |share: f64| format!("{:.1} %", share * 100.0);
+        format!(
+            "{:width$}  {:>7}  {:>10.2}  {:>8.1}  {:>7.2}  {ideal:>5}  {latency:>24}  {:>12.0}  {:>8}  {:>11}  {:>7}  {:>7}  {:>7}",
+            self.draft,
+            self.concurrency,
+            self.requests_per_second,
+            self.tokens_per_second,
+            self.scaling,
+            self.first_token_ms.p50,
+            percent(self.kv_occupancy),
+            percent(self.prefix_hit_rate),
+            percent(self.shares.draft),
+            percent(self.shares.forward),
+            percent(self.shares.other),
+        )
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn load(milliseconds: u64, full: u64) -> Load {
@@ -198,5 +211,34 @@ mod tests {
         assert_eq!((one.shares.draft, one.shares.forward, one.shares.other), (0.05, 0.8, 0.15));
         let many = Figures::new("none", 4, &[load(500, 8)], Some(&one));
         assert_eq!((many.scaling, many.ideal_scaling), (4.0, Some(2.0)));
+    }
+
+    #[test]
+    fn a_person_reads_a_table_and_a_program_an_object() {
+        let one = Figures::new("none", 1, &[load(1000, 4)], None);
+        let many = Figures::new("lookup", 4, &[load(500, 8)], None);
+        let report = ThroughputReport {
+            model: "tiny".to_owned(),
+            weights: "f32".to_owned(),
+            path: "avx2".to_owned(),
+            seed: 7,
+            prompts: 2,
+            max_tokens: 5,
+            rounds: 1,
+            settings: vec![one, many],
+        };
+        let expected = "\
+tiny, weights f32, path avx2, seed 7
+2 prompts, 5 new tokens at most, rounds 1; every setting gave the same texts
+
+draft   at once  requests/s  tokens/s  scaling  ideal  latency p50, p90, p99 ms  first p50 ms  KV cache  prefix hits    draft  forward    other
+none          1        2.00       8.0     1.00      -                10, 30, 30             5    25.0 %       25.0 %    5.0 %   80.0 %   15.0 %
+lookup        4        4.00      16.0     1.00      -                10, 30, 30             5    25.0 %       25.0 %    5.0 %   80.0 %   15.0 %";
+        assert_eq!(report.to_string(), expected);
+        let object = serde_json::to_value(report).expect("plain data");
+        let setting = &object["settings"][0];
+        assert_eq!(setting["latency_ms"], json!({ "p50": 10.0, "p90": 30.0, "p99": 30.0 }));
+        let names = ["requests_per_second", "tokens_per_second", "kv_occupancy", "prefix_hit_rate"];
+        assert_eq!(names.map(|name| setting[name].as_f64()), [2.0, 8.0, 0.25, 0.25].map(Some));
     }
 }
