@@ -4,6 +4,7 @@ mod arguments;
 mod catalogue;
 mod commands;
 mod constraint;
+mod data_files;
 mod draft_spec;
 mod figures;
 mod interrupt;
@@ -18,6 +19,7 @@ mod prompts;
 mod report;
 mod texts;
 mod set_up;
+mod unfinished_file;
 mod usage;
 
 use std::process::ExitCode;

@@ -1,10 +1,8 @@
-//! Files of n-gram models: written whole or not at all, and opened for the tokenizer they were trained with.
+//! Files of n-gram models: opened for the tokenizer they were trained with.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail};
-use tempfile::TempDir;
+use anyhow::{Context, Result, bail};
 use veridraft_engine::ngram::NgramModel;
 use veridraft_export::MappedFile;
 use veridraft_models::ModelFolder;
@@ -55,41 +53,12 @@ fn short(digest: &[u8; 32]) -> String {
     digest[..4].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A place for a file beside the name it will have once it is whole. Whoever has the old file mapped keeps it.
-pub(crate) struct UnfinishedFile {
-    folder: TempDir,
-    destination: PathBuf,
-}
-
-impl UnfinishedFile {
-    /// Makes sure that a file can be written there.
-    pub(crate) fn beside(destination: &Path) -> Result<Self> {
-        if destination.is_dir() {
-            bail!("`{}` is a folder, expected a file to write", destination.display());
-        }
-        let parent = match destination.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => ".".as_ref(),
-        };
-        let folder = tempfile::Builder::new().prefix(".veridraft-ngram-").tempdir_in(parent);
-        let folder = folder.with_context(|| format!("cannot write in `{}`", parent.display()))?;
-        Ok(Self { folder, destination: destination.to_owned() })
-    }
-
-    /// Writes the file and gives it its name.
-    pub(crate) fn finish(self, bytes: &[u8]) -> Result<()> {
-        let unfinished = self.folder.path().join("file");
-        fs::write(&unfinished, bytes)
-            .and_then(|()| fs::rename(&unfinished, &self.destination))
-            .map_err(|error| anyhow!("cannot write `{}`: {error}", self.destination.display()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use veridraft_engine::ngram::{NgramConfig, train};
 
     use super::*;
+    use crate::unfinished_file::UnfinishedFile;
 
     const IDS: TokenIds = TokenIds { tokenizer: [0xab; 32], vocabulary: 100 };
 
@@ -115,7 +84,6 @@ mod tests {
         let path = folder.path().join("model.ngram");
         write(&path, b"older");
         write(&path, &trained());
-        assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 1, "nothing unfinished is left");
         let model = open(&path, &IDS).expect("the model is whole");
         assert_eq!(model.successors(&[1, 2], 1)[0].0, 3);
         check(
@@ -136,7 +104,5 @@ mod tests {
         let whole = trained();
         write(&path, &whole[..whole.len() - 8]);
         check(&path, IDS, "`FILE`: not an n-gram model: ");
-        assert!(UnfinishedFile::beside(folder.path()).is_err());
-        assert!(UnfinishedFile::beside(&folder.path().join("absent/model.ngram")).is_err());
     }
 }

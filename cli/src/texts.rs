@@ -1,15 +1,14 @@
-//! Documents out of text files: a plain file is one, and so is each row of a JSONL file; both may be gzipped.
+//! Documents out of text files: a plain file is one, and so is each row of a JSONL or Parquet file; all but the last may
+//! be packed.
 //!
-//! The name says which a file is: `.jsonl`, `.gz`, `.jsonl.gz`, and plain text under any other.
+//! The name says which a file is: `.jsonl`, `.gz`, `.jsonl.zst`, `.parquet`, and plain text under any other.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
-use flate2::read::MultiGzDecoder;
 use serde_json::{Map, Value};
 
+use crate::data_files::{self, has_rows};
 use crate::usage::UsageError;
 
 /// The field of a row that holds the document, where none is named.
@@ -18,8 +17,10 @@ const DEFAULT_FIELD: &str = "text";
 /// Refuses a name for the field of JSONL rows where no file has such rows.
 pub(crate) fn check_field<'a>(field: Option<&str>, mut paths: impl Iterator<Item = &'a PathBuf>) -> Result<()> {
     match field {
-        Some(field) if !paths.any(|path| is_jsonl(path)) => {
-            let message = format!("`--field {field}` is for `.jsonl` and `.jsonl.gz` files, but none is given");
+        Some(field) if !paths.any(|path| has_rows(path)) => {
+            let message = format!(
+                "`--field {field}` is for files of rows (`.jsonl`, `.jsonl.gz`, `.jsonl.zst`, `.parquet`), but none is given"
+            );
             Err(UsageError::new(message).into())
         }
         _ => Ok(()),
@@ -28,36 +29,26 @@ pub(crate) fn check_field<'a>(field: Option<&str>, mut paths: impl Iterator<Item
 
 /// Reads the documents of a file, in order. `field` is where JSONL rows have their text.
 pub(crate) fn read_documents(path: &Path, field: Option<&str>) -> Result<Vec<String>> {
-    let text = read_text(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    if is_jsonl(path) {
+    let text = read_text(path)?;
+    if has_rows(path) {
         rows(&text, field.unwrap_or(DEFAULT_FIELD)).with_context(|| format!("`{}`", path.display()))
     } else {
         Ok(vec![text])
     }
 }
 
-fn is_jsonl(path: &Path) -> bool {
-    let path = if is_gzipped(path) { path.with_extension("") } else { path.to_owned() };
-    path.extension().is_some_and(|extension| extension == "jsonl")
-}
-
-fn is_gzipped(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "gz")
-}
-
 fn read_text(path: &Path) -> Result<String> {
-    let file = File::open(path)?;
     let mut bytes = Vec::new();
-    if is_gzipped(path) {
-        MultiGzDecoder::new(file).read_to_end(&mut bytes)?;
-    } else {
-        (&file).read_to_end(&mut bytes)?;
-    }
+    data_files::open(path)?.read_to_end(&mut bytes).with_context(|| cannot_read(path))?;
     String::from_utf8(bytes).map_err(|error| {
         let line =
             1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
-        anyhow!("line {line} is not UTF-8")
+        anyhow!("line {line} is not UTF-8").context(cannot_read(path))
     })
+}
+
+fn cannot_read(path: &Path) -> String {
+    format!("cannot read `{}`", path.display())
 }
 
 /// The text of each row; empty lines are none.

@@ -1,4 +1,4 @@
-//! Prompts from files of JSON lines, plain or gzipped: the one reader of `verify` and `bench speculate`.
+//! Prompts from files of JSON lines, plain or packed: the one reader of `verify` and `bench speculate`.
 //!
 //! Each line is one object, and the first of these fields that it has is the prompt:
 //!
@@ -18,14 +18,13 @@ mod conversation;
 
 pub(crate) use conversation::Conversation;
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use flate2::read::MultiGzDecoder;
+use anyhow::{Result, anyhow, bail};
 use veridraft_models::Message;
+
+use crate::data_files::Lines;
 
 /// One prompt of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,25 +62,17 @@ pub(crate) fn read(files: &[PathBuf], limit: Option<NonZeroUsize>) -> Result<Vec
 }
 
 fn read_file(path: &Path, limit: usize, prompts: &mut Vec<DataPrompt>) -> Result<()> {
-    let cannot_read = || format!("cannot read `{}`", path.display());
-    let file = File::open(path).with_context(cannot_read)?;
-    let is_gzipped = path.extension().is_some_and(|ending| ending == "gz");
-    let bytes: Box<dyn Read> = if is_gzipped { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
     let category = stem(path);
     let mut left = limit;
-    for (number, line) in (1..).zip(BufReader::new(bytes).lines()) {
-        if left == 0 {
-            break;
-        }
-        let place = || format!("`{}` line {number}", path.display());
-        let line = line.map_err(|error| match error.kind() {
-            ErrorKind::InvalidData => anyhow::anyhow!("{} is not UTF-8, expected text", place()),
-            _ => anyhow::Error::from(error).context(cannot_read()),
-        })?;
-        if line.trim().is_empty() {
+    let mut lines = Lines::open(path)?;
+    while left > 0 {
+        let Some(line) = lines.next().transpose()? else { break };
+        let place = |reason: &str| anyhow!("`{}` line {} {reason}", path.display(), line.number);
+        let text = line.text().map_err(place)?;
+        if text.trim().is_empty() {
             continue;
         }
-        let prompt = row::prompt(&line, &category, number).map_err(|reason| anyhow::anyhow!("{} {reason}", place()))?;
+        let prompt = row::prompt(text, &category, line.number).map_err(|reason| place(&reason))?;
         prompts.push(prompt);
         left -= 1;
     }

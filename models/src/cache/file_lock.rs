@@ -25,18 +25,26 @@ pub struct FileLock {
 impl FileLock {
     /// Waits for the lock on the file at `path`, which is made if it is not there.
     pub fn acquire(path: &Path, notify: Notify<'_>) -> Result<Self> {
-        let file = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(false)
-            .open(path)
-            .map_err(Error::io("create the lock file", path))?;
+        let file = open(path)?;
         if !locked_within(&file, PATIENCE).map_err(Error::io("lock", path))? {
             notify(&format!("waiting for another process that holds `{}`", path.display()));
             file.lock().map_err(Error::io("lock", path))?;
         }
         Ok(Self { _file: file })
     }
+
+    /// Takes the lock on the file at `path`, which is made if it is not there; none if somebody else holds it.
+    pub fn try_acquire(path: &Path) -> Result<Option<Self>> {
+        let file = open(path)?;
+        let is_locked = locked_within(&file, Duration::ZERO).map_err(Error::io("lock", path))?;
+        Ok(is_locked.then_some(Self { _file: file }))
+    }
+}
+
+fn open(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).write(true).truncate(false);
+    options.open(path).map_err(Error::io("create the lock file", path))
 }
 
 /// Some network file systems have no locks. There the rename alone keeps the cache whole: work may be done twice, but
@@ -75,6 +83,16 @@ mod tests {
                 });
             }
         });
+    }
+
+    #[test]
+    fn a_held_lock_is_not_waited_for() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("lock");
+        let held = FileLock::try_acquire(&path).expect("a lock file").expect("nobody else holds it");
+        assert!(FileLock::try_acquire(&path).expect("a lock file").is_none());
+        drop(held);
+        assert!(FileLock::try_acquire(&path).expect("a lock file").is_some());
     }
 
     #[test]

@@ -12,8 +12,9 @@ use veridraft_export::Weights;
 use veridraft_models::{ModelFolder, TokenId};
 
 use crate::model_store;
-use crate::ngram_file::{self, TokenIds, UnfinishedFile};
+use crate::ngram_file::{self, TokenIds};
 use crate::texts::{check_field, read_documents};
+use crate::unfinished_file::UnfinishedFile;
 
 /// `veridraft train ngram`
 #[derive(Debug, Args)]
