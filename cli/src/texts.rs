@@ -1,5 +1,5 @@
-//! Documents out of text files: a plain file is one, and so is each row of a JSONL or Parquet file; all but the last may
-//! be packed.
+//! Documents out of text files: a plain file is one, and so is each row of a JSONL or Parquet file. The first two may be
+//! packed.
 //!
 //! The name says which a file is: `.jsonl`, `.gz`, `.jsonl.zst`, `.parquet`, and plain text under any other.
 
@@ -18,9 +18,8 @@ const DEFAULT_FIELD: &str = "text";
 pub(crate) fn check_field<'a>(field: Option<&str>, mut paths: impl Iterator<Item = &'a PathBuf>) -> Result<()> {
     match field {
         Some(field) if !paths.any(|path| has_rows(path)) => {
-            let message = format!(
-                "`--field {field}` is for files of rows (`.jsonl`, `.jsonl.gz`, `.jsonl.zst`, `.parquet`), but none is given"
-            );
+            let rows = "`.jsonl`, `.jsonl.gz`, `.jsonl.zst` and `.parquet` files";
+            let message = format!("`--field {field}` is for {rows}, but none is given");
             Err(UsageError::new(message).into())
         }
         _ => Ok(()),

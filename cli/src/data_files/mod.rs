@@ -7,9 +7,14 @@ mod format;
 mod lines;
 mod read;
 mod write;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod zstd;
 
 pub(crate) use format::{Format, has_rows};
 pub(crate) use lines::Lines;
 pub(crate) use read::open;
 pub(crate) use write::{Column, LineWriter};
+
+#[cfg(test)]
+mod tests;

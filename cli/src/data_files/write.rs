@@ -7,6 +7,8 @@ use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
 
 use super::Format;
+#[cfg(feature = "parquet")]
+use super::parquet::ParquetWriter;
 use super::zstd::ZstandardWriter;
 
 /// A column of a Parquet file: a field of the JSON objects that its rows are, and what it holds.
@@ -36,18 +38,24 @@ enum Packing {
     Plain(BufWriter<File>),
     Gzip(GzEncoder<BufWriter<File>>),
     Zstandard(ZstandardWriter<BufWriter<File>>),
+    #[cfg(feature = "parquet")]
+    Parquet(ParquetWriter),
 }
 
 impl LineWriter {
     /// Writes to an empty file. `columns` are those of a Parquet file, whose lines have to be objects without other
     /// fields; other formats take any lines.
-    pub(crate) fn new(file: File, format: Format, _columns: &[Column]) -> Result<Self> {
+    pub(crate) fn new(file: File, format: Format, columns: &[Column]) -> Result<Self> {
+        #[cfg(not(feature = "parquet"))]
+        let _ = columns;
         let file = BufWriter::with_capacity(1 << 16, file);
         Ok(Self(match format {
             Format::Plain => Packing::Plain(file),
             // No time and no name in the header. 6 is the level of `gzip`.
             Format::Gzip => Packing::Gzip(GzBuilder::new().write(file, Compression::new(6))),
             Format::Zstandard => Packing::Zstandard(ZstandardWriter::new(file)),
+            #[cfg(feature = "parquet")]
+            Format::Parquet => Packing::Parquet(ParquetWriter::new(file, columns)?),
         }))
     }
 
@@ -57,6 +65,8 @@ impl LineWriter {
             Packing::Plain(writer) => writer,
             Packing::Gzip(writer) => writer,
             Packing::Zstandard(writer) => writer,
+            #[cfg(feature = "parquet")]
+            Packing::Parquet(writer) => return writer.write(line),
         };
         writer.write_all(line)?;
         writer.write_all(b"\n")
@@ -68,6 +78,8 @@ impl LineWriter {
             Packing::Plain(writer) => writer,
             Packing::Gzip(writer) => writer.finish()?,
             Packing::Zstandard(writer) => writer.finish()?,
+            #[cfg(feature = "parquet")]
+            Packing::Parquet(writer) => writer.finish()?,
         };
         file.into_inner().map_err(std::io::IntoInnerError::into_error)
     }

@@ -34,7 +34,7 @@ const PASSES_A_TURN: usize = 8;
 /// What `verify` and `bench speculate` have in common.
 #[derive(Debug, Args)]
 pub(crate) struct SetUpArguments {
-    /// Prompts as JSON lines, plain or .gz, with `turns`, `question`, `messages`, `prompt` or `text`; several times
+    /// Prompts: JSON lines, plain, .gz or .zst, with `turns`, `question`, `messages`, `prompt` or `text`; several times
     #[arg(long, value_name = "FILE", required = true)]
     pub(crate) data: Vec<PathBuf>,
     /// Prompts of each file, at most

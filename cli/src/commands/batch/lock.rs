@@ -42,3 +42,29 @@ fn lock_path(out: &Path) -> Result<PathBuf> {
     hidden.push(".lock");
     Ok(out.with_file_name(hidden))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_holder_is_refused_until_the_first_is_gone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let out = folder.path().join("out.jsonl");
+        let held = OutputLock::acquire(&out).expect("nobody has it");
+        let error = OutputLock::acquire(&out).expect_err("it is held").to_string();
+        assert_eq!(error, format!("another process is writing `{}`, expected one at a time", out.display()));
+        OutputLock::acquire(&folder.path().join("other.jsonl")).expect("another file");
+        drop(held);
+        let held = OutputLock::acquire(&out).expect("the file alone locks nobody out");
+        held.release().expect("removed");
+        assert!(!folder.path().join(".out.jsonl.lock").exists());
+    }
+
+    #[test]
+    fn a_place_that_cannot_have_a_lock_is_named() {
+        assert!(OutputLock::acquire(Path::new("..")).is_err());
+        let error = OutputLock::acquire(Path::new("absent/out.jsonl")).expect_err("no such folder");
+        assert!(format!("{error:#}").contains("absent/.out.jsonl.lock"), "{error:#}");
+    }
+}

@@ -99,3 +99,85 @@ fn unfinished(place: &Path) -> PathBuf {
     name.push(".unfinished");
     place.with_file_name(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const RUN: [u8; 32] = [1; 32];
+
+    /// A finished journal of three rows.
+    fn finished(out: &str) -> (TempDir, Places, Journal) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let places = Places::of(&folder.path().join(out)).expect("a good name");
+        let mut journal = Journal::open(&places.journal, &RUN, 3).expect("a new journal");
+        for (row, kind, record) in
+            [(2, Kind::Result, "{\"n\":2}"), (1, Kind::Error, "{\"e\":1}"), (0, Kind::Result, "{\"n\":0}")]
+        {
+            journal.append(row, kind, record.as_bytes()).expect("appended");
+        }
+        (folder, places, journal)
+    }
+
+    fn names(folder: &TempDir) -> Vec<String> {
+        let names = fs::read_dir(folder.path()).expect("readable");
+        let mut names: Vec<_> =
+            names.map(|name| name.expect("readable").file_name().into_string().expect("UTF-8")).collect();
+        names.sort();
+        names
+    }
+
+    fn text(path: &Path) -> String {
+        fs::read_to_string(path).expect("there")
+    }
+
+    #[test]
+    fn results_and_errors_go_to_their_files_and_the_journal_goes_away() {
+        let (folder, places, journal) = finished("out.jsonl");
+        publish(&places, &[], journal, b"{}\n").expect("published");
+        assert_eq!(names(&folder), ["out.jsonl", "out.jsonl.errors.jsonl", "out.jsonl.stats.json"]);
+        assert_eq!(text(&places.out), "{\"n\":0}\n{\"n\":2}\n");
+        assert_eq!(text(&places.errors), "{\"e\":1}\n");
+        assert_eq!(text(&places.stats), "{}\n");
+    }
+
+    #[test]
+    fn what_killed_runs_left_is_replaced() {
+        let (folder, places, journal) = finished("out.jsonl.gz");
+        for place in [&places.out, &places.errors, &places.stats] {
+            fs::write(unfinished(place), vec![b'x'; 1000]).expect("written");
+        }
+        fs::write(&places.errors, "of a run that was killed before OUT had its name").expect("written");
+        publish(&places, &[], journal, b"{}\n").expect("published");
+        assert_eq!(names(&folder).len(), 3);
+        let lines = crate::data_files::Lines::open(&places.out).expect("opened");
+        let lines: Vec<_> = lines.map(|line| line.expect("sound").bytes).collect();
+        assert_eq!(lines, [b"{\"n\":0}", b"{\"n\":2}"]);
+        assert_eq!(text(&places.errors), "{\"e\":1}\n");
+    }
+
+    #[test]
+    fn a_failure_leaves_the_journal_and_no_output() {
+        let (folder, places, journal) = finished("out.jsonl");
+        fs::create_dir(&places.stats).expect("made");
+        let error = format!("{:#}", publish(&places, &[], journal, b"{}\n").expect_err("a folder is in the way"));
+        assert!(error.starts_with(&cannot_write(&places.stats)), "{error}");
+        assert!(places.journal.exists() && !places.out.exists());
+        fs::remove_dir(&places.stats).expect("removed");
+        let journal = Journal::open(&places.journal, &RUN, 3).expect("the same journal");
+        assert_eq!(journal.finished(), 3);
+        publish(&places, &[], journal, b"{}\n").expect("published");
+        assert_eq!(names(&folder).len(), 3);
+    }
+
+    #[test]
+    fn names_that_no_file_can_have_are_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(Places::of(folder.path()).is_err());
+        assert!(Places::of(Path::new("/")).is_err());
+        fs::create_dir(folder.path().join("out.errors.jsonl")).expect("made");
+        assert!(Places::of(&folder.path().join("out")).is_err());
+    }
+}

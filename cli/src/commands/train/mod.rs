@@ -18,7 +18,8 @@ enum Kind {
     /// Train an n-gram model on texts, in seconds
     ///
     /// The text may be in any language; it is cut into tokens by the tokenizer of the model to draft for, and the file
-    /// serves that tokenizer alone. A plain file is one document, and so is a row of a .jsonl file; .gz is unpacked.
+    /// serves that tokenizer alone. A plain file is one document, and so is a row of a .jsonl file; .gz and .zst are
+    /// unpacked.
     Ngram(NgramArguments),
 }
 

@@ -19,7 +19,7 @@ use crate::unfinished_file::UnfinishedFile;
 /// `veridraft train ngram`
 #[derive(Debug, Args)]
 pub(crate) struct NgramArguments {
-    /// Texts to learn from: plain files, or .jsonl; either may be gzipped (.gz)
+    /// Texts to learn from: plain files, or .jsonl; either may be packed (.gz, .zst)
     #[arg(required = true, value_name = "TEXT")]
     texts: Vec<PathBuf>,
     /// The file to write

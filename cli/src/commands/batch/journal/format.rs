@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! header   magic "VDBATCH\n" | version u32 | rows u64 | digest of the run [32] | crc of these u32       56 bytes
-//! record   length u32 | row u64 | kind u8 | crc of the bytes u32 | crc of these u32 | bytes [length]    21 bytes + length
+//! record   length u32 | row u64 | kind u8 | crc of the bytes u32 | crc of these u32 | bytes [length]    21 + length
 //! record   ...
 //! ```
 //!

@@ -54,7 +54,7 @@ impl Journal {
     pub(super) fn open(path: &Path, run: &[u8; 32], rows: usize) -> Result<Self> {
         let header = Header { run: *run, rows: rows as u64 };
         let (mut file, is_new) = open_file(path)?;
-        let length = file.metadata().and_then(|file| is_regular(&file)).with_context(|| cannot("read", path))?;
+        let length = file.metadata().and_then(|file| regular_length(&file)).with_context(|| cannot("read", path))?;
         if is_new || is_unborn(&mut file, length, &header).with_context(|| cannot("read", path))? {
             begin(&mut file, path, &header).with_context(|| cannot("write", path))?;
         }
@@ -62,11 +62,8 @@ impl Journal {
         let found = recovery::recover(&mut file, &header, rows).with_context(|| cannot("read", path))?;
         if let Some(damage) = found.damage {
             if damage.is_followed {
-                let (lost, end) = (damage.bytes, found.end);
-                eprintln!(
-                    "note: `{}` is damaged at byte {end}: its last {lost} bytes are dropped, and the rows in them run again",
-                    path.display()
-                );
+                let (place, end, lost) = (path.display(), found.end, damage.bytes);
+                eprintln!("note: `{place}` is damaged at byte {end}: {lost} bytes are dropped, their rows run again");
             }
             file.set_len(found.end).and_then(|()| file.sync_all()).with_context(|| cannot("write", path))?;
         }
@@ -172,19 +169,18 @@ fn open_file(path: &Path) -> Result<(File, bool)> {
 }
 
 /// The file's length. A device or a pipe would be read without end.
-fn is_regular(file: &std::fs::Metadata) -> std::io::Result<u64> {
+fn regular_length(file: &std::fs::Metadata) -> std::io::Result<u64> {
     if file.is_file() { Ok(file.len()) } else { Err(std::io::Error::other("it is not a regular file")) }
 }
 
 /// Whether a crash stopped [`begin`]: a file system may keep the beginning of the header, or its length alone.
 fn is_unborn(file: &mut File, length: u64, header: &Header) -> std::io::Result<bool> {
-    let mut found = Vec::new();
-    if length <= HEADER_BYTES as u64 {
-        file.seek(SeekFrom::Start(0))?;
-        file.take(HEADER_BYTES as u64).read_to_end(&mut found)?;
-    } else {
+    if length > HEADER_BYTES as u64 {
         return Ok(false);
     }
+    let mut found = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.take(HEADER_BYTES as u64).read_to_end(&mut found)?;
     let is_cut = found.len() < HEADER_BYTES && header.encode().starts_with(&found);
     Ok(is_cut || found.iter().all(|&byte| byte == 0))
 }
@@ -203,7 +199,8 @@ fn check_header(file: &mut File, path: &Path, expected: &Header) -> Result<()> {
     match Header::decode(&bytes) {
         Err(reason) => bail!("`{}` is not a journal of this program: {reason}; it was left as it is", path.display()),
         Ok(found) if found != *expected => bail!(
-            "`{}` belongs to another run: {}; go on with the former input, model and flags, or delete the file to begin again",
+            "`{}` belongs to another run: {}; go on with the input, model and flags of that run, or delete the file to \
+             begin again",
             path.display(),
             found.difference(expected)
         ),
