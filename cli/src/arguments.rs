@@ -8,6 +8,7 @@ use veridraft_engine::Verification;
 use veridraft_export::{MatMulOperators, Weights};
 use veridraft_models::KvType;
 
+use crate::commands::batch::BatchArguments;
 use crate::commands::bench::BenchCommand;
 use crate::commands::model::ModelCommand;
 use crate::commands::runtime::RuntimeCommand;
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Generate(GenerateArguments),
     /// Talk with a model, turn by turn
     Chat(ChatArguments),
+    /// Answer every row of a file; a run that was ended goes on with the same command
+    Batch(BatchArguments),
     /// Turn a checkpoint (GGUF file or Hugging Face folder) into an ONNX model folder
     Export(ExportArguments),
     /// Fetch, list and show models

@@ -34,6 +34,14 @@ impl DraftSpec {
     pub(crate) fn is_none(&self) -> bool {
         self.sources.is_empty()
     }
+
+    /// The model among the drafters, as it was named.
+    pub(crate) fn model(&self) -> Option<(&str, Weights)> {
+        self.sources.iter().find_map(|source| match source {
+            DraftSource::Model { name, weights } => Some((name.as_str(), *weights)),
+            _ => None,
+        })
+    }
 }
 
 /// The text that was typed.

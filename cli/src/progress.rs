@@ -1,8 +1,8 @@
 //! What a waiting person sees on standard error: a spinner or a bar on a terminal, plain lines elsewhere.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 
 /// A spinner beside a line that changes.
 pub(crate) struct Spinner {
@@ -56,6 +56,58 @@ impl ExportBar {
 }
 
 impl Drop for ExportBar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// How often [`RowsBar`] prints a line where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// A bar over rows, with what is told beside it; without a terminal a line now and then.
+pub(crate) struct RowsBar {
+    bar: ProgressBar,
+    begun: Instant,
+    /// Rows that were done before.
+    found: usize,
+    rows: usize,
+    last_line: Instant,
+}
+
+impl RowsBar {
+    /// `found` of `rows` are done already.
+    pub(crate) fn start(found: usize, rows: usize) -> Self {
+        let style = ProgressStyle::with_template("[{bar:30}] {pos}/{len} rows, {msg}");
+        let bar = ProgressBar::new(rows as u64).with_style(style.expect("the template is well formed"));
+        bar.set_position(found as u64);
+        let now = Instant::now();
+        Self { bar, begun: now, found, rows, last_line: now }
+    }
+
+    /// Shows that `done` rows are done and `under_way` begun.
+    pub(crate) fn set(&mut self, done: usize, under_way: usize, told: impl FnOnce() -> String) {
+        if !self.bar.is_hidden() {
+            self.bar.set_position(done as u64);
+            self.bar.set_message(format!("{}{}", told(), self.left(done, under_way)));
+        } else if self.last_line.elapsed() >= LINE_EVERY {
+            self.last_line = Instant::now();
+            eprintln!("{done}/{} rows, {}{}", self.rows, told(), self.left(done, under_way));
+        }
+    }
+
+    /// The time that the rest takes at the pace so far, rows under way being half done on average.
+    fn left(&self, done: usize, under_way: usize) -> String {
+        if done == self.found {
+            return String::new();
+        }
+        let half = under_way as f64 / 2.0;
+        let (fresh, rest) = ((done - self.found) as f64 + half, (self.rows - done) as f64 - half);
+        let left = self.begun.elapsed().as_secs_f64() * rest.max(0.0) / fresh;
+        format!(", {} left", HumanDuration(Duration::from_secs_f64(left.min(1e9))))
+    }
+}
+
+impl Drop for RowsBar {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }

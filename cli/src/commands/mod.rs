@@ -1,7 +1,6 @@
 //! One file a command.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the command itself is yet to come"))]
-mod batch;
+pub(crate) mod batch;
 pub(crate) mod bench;
 pub(crate) mod chat;
 pub(crate) mod export;

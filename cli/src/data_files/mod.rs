@@ -14,7 +14,7 @@ mod zstd;
 pub(crate) use format::{Format, has_rows};
 pub(crate) use lines::Lines;
 pub(crate) use read::open;
-pub(crate) use write::{Column, LineWriter};
+pub(crate) use write::{Column, ColumnType, LineWriter};
 
 #[cfg(test)]
 mod tests;

@@ -25,11 +25,7 @@ pub(crate) fn open_model(
     runtime: &Runtime,
     config: CausalModelConfig,
 ) -> Result<Option<OpenDraftModel>> {
-    let named = spec.sources.iter().find_map(|source| match source {
-        DraftSource::Model { name, weights } => Some((name, *weights)),
-        _ => None,
-    });
-    let Some((name, weights)) = named else { return Ok(None) };
+    let Some((name, weights)) = spec.model() else { return Ok(None) };
     let resolved = model_store::resolve(Some(name), weights)?;
     let folder = ModelFolder::open(&resolved.path)?;
     let model = UnsizedModel::open(runtime, &folder.onnx_path, config)?;

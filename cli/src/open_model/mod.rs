@@ -24,6 +24,8 @@ pub(crate) struct OpenModel {
     pub(crate) name: String,
     pub(crate) weights: String,
     pub(crate) simd: Simd,
+    /// ONNX Runtime's version.
+    pub(crate) runtime_version: String,
     pub(crate) folder: ModelFolder,
     pub(crate) engine: Engine,
     stop: StopConditions,
@@ -69,7 +71,7 @@ impl OpenModel {
         let drafting_for = drafters::Target { folder: &folder, vocabulary: target.vocabulary() };
         let drafters = drafters::open(spec, &drafting_for, draft_folder.zip(models.next()))?;
         let drafts = !drafters.is_empty();
-        let cost_file = CostFile::of(&folder.onnx_path, &target, session, &runtime.version().to_string())?;
+        let cost_file = CostFile::of(&folder.onnx_path, &target, session, &runtime.version())?;
         let costs = cost_file.read();
         let parts = Parts {
             model: Box::new(target),
@@ -86,6 +88,7 @@ impl OpenModel {
             name: resolved.name,
             weights,
             simd: session.simd,
+            runtime_version: runtime.version(),
             engine,
             draft_min: arguments.draft.draft_min,
             stop,

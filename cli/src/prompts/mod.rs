@@ -13,7 +13,7 @@
 //! `category` groups prompts in reports, the file's name without endings where it is absent; `id`, `question_id` or
 //! `task_id` names a prompt, else its line. Spec-Bench, MT-bench, GSM8K and HumanEval come in this form.
 
-mod row;
+pub(crate) mod row;
 mod conversation;
 
 pub(crate) use conversation::Conversation;

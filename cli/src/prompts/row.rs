@@ -7,8 +7,8 @@ use super::{Content, DataPrompt};
 
 /// Fields that hold a prompt, in the order in which they are looked for.
 const FIELDS: [&str; 5] = ["turns", "question", "messages", "prompt", "text"];
-/// Fields that name a prompt.
-const NAMES: [&str; 3] = ["id", "question_id", "task_id"];
+/// Fields that name a prompt, in the same order.
+pub(crate) const NAMES: [&str; 3] = ["id", "question_id", "task_id"];
 
 /// Reads a line; an error says what is wrong with it, to stand behind the name of the place.
 pub(super) fn prompt(line: &str, category: &str, number: usize) -> Result<DataPrompt, String> {
@@ -34,12 +34,23 @@ fn id(row: &Map<String, Value>, number: usize) -> String {
     }
 }
 
-fn content(row: &Map<String, Value>) -> Result<Content, String> {
+/// What a row asks, in the first of the fields that it has.
+pub(crate) fn content(row: &Map<String, Value>) -> Result<Content, String> {
     let Some((name, value)) = FIELDS.iter().find_map(|name| row.get(*name).map(|value| (*name, value))) else {
         let found: Vec<_> = row.keys().take(8).map(|name| format!("`{}`", name.escape_debug())).collect();
         let found = if found.is_empty() { "no fields".to_owned() } else { found.join(", ") };
         return Err(format!("has {found}, expected one of `{}`", FIELDS.join("`, `")));
     };
+    content_in(name, value)
+}
+
+/// Whether a field of that name has a meaning of its own here.
+pub(crate) fn is_known(name: &str) -> bool {
+    FIELDS.contains(&name)
+}
+
+/// What a field that [is known](is_known) asks.
+pub(crate) fn content_in(name: &str, value: &Value) -> Result<Content, String> {
     match name {
         "turns" => Ok(Content::Turns(turns(value)?)),
         "question" => Ok(Content::Turns(vec![text(name, value)?])),
@@ -57,14 +68,16 @@ fn turns(value: &Value) -> Result<Vec<String>, String> {
     }
 }
 
-fn text(name: &str, value: &Value) -> Result<String, String> {
+/// A field's text.
+pub(crate) fn text(name: &str, value: &Value) -> Result<String, String> {
     match value {
         Value::String(text) if !text.is_empty() => Ok(text.clone()),
         other => Err(format!("has `{name}` {}, expected a string that is not empty", kind(other))),
     }
 }
 
-fn kind(value: &Value) -> String {
+/// A value in few words: numbers as they are, others by what they are.
+pub(crate) fn kind(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Bool(value) => value.to_string(),
