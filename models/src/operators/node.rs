@@ -39,13 +39,15 @@ impl<'a, 'attr> Attributes<'a, 'attr> {
         self.get(name)
     }
 
-    /// Refuses inputs that stand in the schema for models to come, and those behind it.
-    pub(super) fn refuse_inputs_from(&self, first: usize) -> Result<(), String> {
+    /// Whether the node has this input.
+    pub(super) fn has_input(&self, index: usize) -> Result<bool, String> {
         let inputs = self.context.inputs().map_err(|error| error.to_string())?;
-        match inputs.iter().enumerate().skip(first).find(|(_, input)| !input.name().is_empty()) {
-            Some((index, input)) => Err(format!("input {index}, `{}`, is not supported yet", input.name())),
-            None => Ok(()),
-        }
+        Ok(inputs.get(index).is_some_and(|input| !input.name().is_empty()))
+    }
+
+    /// Refuses an input that stands in the schema for models to come.
+    pub(super) fn refuse_input(&self, index: usize) -> Result<(), String> {
+        if self.has_input(index)? { Err(format!("input {index} is there, which is not supported yet")) } else { Ok(()) }
     }
 
     /// A reason with the node's name.

@@ -9,19 +9,21 @@
 //! 4 query_starts   i32      [sequences + 1]
 //! 5 tree_mask      bool     [rows, width]          width 0: every sequence is a chain
 //! 6 cos_sin        f32      [positions, rotary_dim]    optional; cosines, then sines
-//! 7 position_bias, 8 q_norm, 9 k_norm    in the schema, refused so far
+//! 7 position_bias    in the schema, refused so far
+//! 8 q_norm         f32      [head_dim] or [heads * head_dim]       optional: RMS normalisation before rotation, of
+//! 9 k_norm         f32      [head_dim] or [kv_heads * head_dim]    each head or of all together; both or neither
 //! output           f32      [rows, heads * head_dim]
 //! ```
 //!
 //! Attributes: `version`, `layer`, `heads`, `kv_heads`, `head_dim`, `scale`, `rotary_dim` (0 = none), `interleaved`,
-//! `window` (0 = all), `softcap` (0 = none), `kind` ("self" or "cross").
+//! `window` (0 = all), `softcap` (0 = none), `kind` ("self" or "cross"); where q and k are normalised `norm_epsilon`.
 
 use std::sync::Arc;
 
 use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
 use ort::value::TensorElementType::{Bool, Float32, Int32};
 use veridraft_kernels::{
-    Attention, AttentionConfig, Columns, CosSin, LayerPages, PagedRows, Pool, Simd, append, attend,
+    Attention, AttentionConfig, Columns, CosSin, LayerPages, PagedRows, Pool, QueryKeyNorm, Simd, append, attend,
 };
 
 use super::node::{Attributes, Axed, Inputs, guarded, write_output};
@@ -40,6 +42,8 @@ pub(crate) struct PagedAttention {
 pub(crate) struct PagedAttentionKernel {
     layer: usize,
     config: AttentionConfig,
+    /// Of the normalisation of q and k; `None` where there is none.
+    norm_epsilon: Option<f32>,
     pages: Arc<KvPages>,
     pool: Arc<Pool>,
     simd: Simd,
@@ -65,8 +69,10 @@ impl Operator for PagedAttention {
     fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<Self::Kernel<'attr>> {
         let attributes = Attributes::new(context);
         let (layer, config) = layer_and_config(&attributes).map_err(|reason| attributes.error(&reason))?;
+        let norm_epsilon = norm_epsilon(&attributes).map_err(|reason| attributes.error(&reason))?;
         self.pages.announce(layer, &config).map_err(|reason| attributes.error(&reason))?;
-        Ok(PagedAttentionKernel { layer, config, pages: self.pages.clone(), pool: self.pool.clone(), simd: self.simd })
+        let (pages, pool) = (self.pages.clone(), self.pool.clone());
+        Ok(PagedAttentionKernel { layer, config, norm_epsilon, pages, pool, simd: self.simd })
     }
 }
 
@@ -106,7 +112,8 @@ impl PagedAttentionKernel {
         let cos_sin = rotary.map(|rotary| self.cos_sin(rotary)).transpose()?;
         let rows = PagedRows { positions, slot_mapping, block_tables, blocks_per_table, query_starts, tree };
         let rows = rows.check(config, self.pages.blocks(), cos_sin.as_ref()).map_err(|error| error.to_string())?;
-        let columns = |offset| Columns { data: qkv, stride, offset };
+        let normalized = self.normalized(inputs, qkv)?;
+        let columns = |offset| Columns { data: normalized.as_deref().unwrap_or(qkv), stride, offset };
         append(config, pages, &rows, columns(query_columns), columns(query_columns + kv_columns), cos_sin.as_ref());
         let attention = Attention { config, pages, rows: &rows, queries: columns(0), cos_sin };
         write_output(context, [qkv_shape[0], query_columns], |output| {
@@ -116,6 +123,17 @@ impl PagedAttentionKernel {
 }
 
 impl PagedAttentionKernel {
+    /// `qkv` with normalised q and k; `None` where they are taken as they come.
+    fn normalized(&self, inputs: &Inputs, qkv: &[f32]) -> Result<Option<Vec<f32>>, String> {
+        let Some(epsilon) = self.norm_epsilon else { return Ok(None) };
+        let ((_, query), (_, key)) = (inputs.required::<f32>(8)?, inputs.required::<f32>(9)?);
+        let norm = QueryKeyNorm { query, key, epsilon };
+        norm.check(&self.config).map_err(|error| error.to_string())?;
+        let mut normalized = qkv.to_vec();
+        norm.apply(&self.config, &mut normalized);
+        Ok(Some(normalized))
+    }
+
     fn cos_sin<'a>(&self, (shape, table): Axed<'a, f32>) -> Result<CosSin<'a>, String> {
         let rotary_dim = self.config.rotary_dim;
         if shape.len() == 2 && shape[1] == rotary_dim {
@@ -136,7 +154,7 @@ fn layer_and_config(attributes: &Attributes) -> Result<(usize, AttentionConfig),
     if softcap != 0.0 {
         return Err(format!("attribute `softcap` is {softcap}, expected 0"));
     }
-    attributes.refuse_inputs_from(7)?;
+    attributes.refuse_input(7)?;
     let window = attributes.count("window")?;
     let config = AttentionConfig {
         heads: attributes.count("heads")?,
@@ -149,4 +167,13 @@ fn layer_and_config(attributes: &Attributes) -> Result<(usize, AttentionConfig),
     };
     config.check().map_err(|error| error.to_string())?;
     Ok((attributes.count("layer")?, config))
+}
+
+/// The epsilon of a node whose q and k are normalised.
+fn norm_epsilon(attributes: &Attributes) -> Result<Option<f32>, String> {
+    match (attributes.has_input(8)?, attributes.has_input(9)?) {
+        (true, true) => attributes.number("norm_epsilon").map(Some),
+        (false, false) => Ok(None),
+        _ => Err("one of inputs 8 and 9, `q_norm` and `k_norm`, is missing, expected both or neither".to_owned()),
+    }
 }
