@@ -28,8 +28,15 @@ fn product() -> Attributes {
     ]
 }
 
+/// Constants for the attention's inputs from 7 on, by their lengths, and its attributes beside the usual ones.
+#[derive(Default)]
+struct Extras {
+    inputs: Vec<Option<usize>>,
+    attributes: Attributes,
+}
+
 /// A model of one embedding, one attention and one product: tokens to logits, eight columns everywhere.
-fn write(path: &Path, attributes: &Attributes, weights: usize, second: bool) -> Result<()> {
+fn write(path: &Path, attributes: &Attributes, weights: usize, second: bool, extras: &Extras) -> Result<()> {
     let mut graph = GraphBuilder::create(path)?;
     graph.domain(DOMAIN, 1);
     for (key, value) in [("format_version", FORMAT_VERSION), ("architecture", "llama"), ("weights", "f32")] {
@@ -76,8 +83,16 @@ fn write(path: &Path, attributes: &Attributes, weights: usize, second: bool) -> 
         ("softcap", Float(0.0)),
         ("kind", Text("self".to_owned())),
     ];
-    let operands = [&qkv, &positions, &slot_mapping, &block_tables, &query_starts, &tree_mask];
-    let attended = node(&mut graph, "PagedAttention", &operands, &attention);
+    let mut constants = Vec::new();
+    for (index, length) in extras.inputs.iter().enumerate() {
+        let constant = |length: &usize| graph.constant(&format!("extra_{index}"), &[*length], &vec![1.0; *length]);
+        constants.push(length.as_ref().map(constant).transpose()?);
+    }
+    let mut operands = [&qkv, &positions, &slot_mapping, &block_tables, &query_starts, &tree_mask].map(Some).to_vec();
+    operands.push(None);
+    operands.extend(constants.iter().map(Option::as_ref));
+    let attention = [attention.as_slice(), &extras.attributes].concat();
+    let attended = graph.node((DOMAIN, "PagedAttention"), "attention", &operands, &attention);
     let wanted = graph.standard("Gather", "wanted", &[&attended, &logit_rows], &[]);
     let mut inputs = vec![&wanted, &matrix];
     inputs.extend(second.then_some(&matrix));
@@ -89,9 +104,13 @@ fn write(path: &Path, attributes: &Attributes, weights: usize, second: bool) -> 
 
 /// Opens the model and runs a token; the error, if any.
 fn error_of(attributes: &Attributes, weights: usize, second: bool) -> Result<Option<String>> {
+    error_with(attributes, weights, second, &Extras::default())
+}
+
+fn error_with(attributes: &Attributes, weights: usize, second: bool, extras: &Extras) -> Result<Option<String>> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("model.onnx");
-    write(&path, attributes, weights, second)?;
+    write(&path, attributes, weights, second, extras)?;
     let runtime = Runtime::load(&LibraryChoice::default())?;
     let model = CausalModel::open(&runtime, &path, CausalModelConfig::default());
     Ok(model.and_then(|mut model| model.forward(&one_token(3))).err().map(|error| error.to_string()))
@@ -135,4 +154,27 @@ fn weights_of_another_size_are_refused() -> Result<()> {
         assert!(error.contains(expected) && !error.contains('\n'), "{error}");
     }
     Ok(())
+}
+
+#[test]
+fn norms_of_q_and_k_that_cannot_be_are_named() -> Result<()> {
+    let check = |inputs: &[Option<usize>], epsilon: Option<f32>, expected: Option<&str>| -> Result<()> {
+        let attributes = epsilon.map(|epsilon| ("norm_epsilon", Float(epsilon))).into_iter().collect();
+        let extras = Extras { inputs: inputs.to_vec(), attributes };
+        let error = error_with(&product(), 8 * PANEL_BYTES, false, &extras)?;
+        let Some(expected) = expected else {
+            assert_eq!(error, None);
+            return Ok(());
+        };
+        let error = error.expect("it should be refused");
+        assert!(error.contains(expected) && error.contains("layer 0") && !error.contains('\n'), "{error}");
+        Ok(())
+    };
+    check(&[None, Some(8), Some(8)], Some(1e-6), None)?;
+    check(&[None, Some(8), Some(8)], None, Some("input 8 is there, expected none"))?;
+    check(&[None, Some(8)], Some(1e-6), Some("input 9 is missing"))?;
+    check(&[None, None, Some(8)], Some(1e-6), Some("input 8 is missing"))?;
+    check(&[Some(8), Some(8), Some(8)], Some(1e-6), Some("input 7 is there, expected none"))?;
+    check(&[None, Some(4), Some(8)], Some(1e-6), Some("`q_norm` has 4 numbers, expected 8"))?;
+    check(&[None, Some(8), Some(8)], Some(-1.0), Some("the epsilon of q and k is -1"))
 }

@@ -39,15 +39,9 @@ impl<'a, 'attr> Attributes<'a, 'attr> {
         self.get(name)
     }
 
-    /// Whether the node has this input.
-    pub(super) fn has_input(&self, index: usize) -> Result<bool, String> {
-        let inputs = self.context.inputs().map_err(|error| error.to_string())?;
-        Ok(inputs.get(index).is_some_and(|input| !input.name().is_empty()))
-    }
-
-    /// Refuses an input that stands in the schema for models to come.
-    pub(super) fn refuse_input(&self, index: usize) -> Result<(), String> {
-        if self.has_input(index)? { Err(format!("input {index} is there, which is not supported yet")) } else { Ok(()) }
+    /// An attribute that may be left out.
+    pub(super) fn optional_number(&self, name: &str) -> Option<f32> {
+        self.context.get(name)
     }
 
     /// A reason with the node's name.

@@ -16,7 +16,7 @@
 //! ```
 //!
 //! Attributes: `version`, `layer`, `heads`, `kv_heads`, `head_dim`, `scale`, `rotary_dim` (0 = none), `interleaved`,
-//! `window` (0 = all), `softcap` (0 = none), `kind` ("self" or "cross"); where q and k are normalised `norm_epsilon`.
+//! `window` (0 = all), `softcap` (0 = none), `kind` ("self" or "cross"); `norm_epsilon` where q and k are normalised.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ pub(crate) struct PagedAttention {
 pub(crate) struct PagedAttentionKernel {
     layer: usize,
     config: AttentionConfig,
-    /// Of the normalisation of q and k; `None` where there is none.
+    /// Added to the mean square of q and k; `None` where they are not normalised.
     norm_epsilon: Option<f32>,
     pages: Arc<KvPages>,
     pool: Arc<Pool>,
@@ -69,7 +69,7 @@ impl Operator for PagedAttention {
     fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ort::Result<Self::Kernel<'attr>> {
         let attributes = Attributes::new(context);
         let (layer, config) = layer_and_config(&attributes).map_err(|reason| attributes.error(&reason))?;
-        let norm_epsilon = norm_epsilon(&attributes).map_err(|reason| attributes.error(&reason))?;
+        let norm_epsilon = attributes.optional_number("norm_epsilon");
         self.pages.announce(layer, &config).map_err(|reason| attributes.error(&reason))?;
         let (pages, pool) = (self.pages.clone(), self.pool.clone());
         Ok(PagedAttentionKernel { layer, config, norm_epsilon, pages, pool, simd: self.simd })
@@ -125,6 +125,11 @@ impl PagedAttentionKernel {
 impl PagedAttentionKernel {
     /// `qkv` with normalised q and k; `None` where they are taken as they come.
     fn normalized(&self, inputs: &Inputs, qkv: &[f32]) -> Result<Option<Vec<f32>>, String> {
+        // Those of models to come, and those that would do nothing: a model without them is another one.
+        let first_unexpected = if self.norm_epsilon.is_some() { 10 } else { 8 };
+        if let Some(index) = [7].into_iter().chain(first_unexpected..10).find(|&index| inputs.has(index)) {
+            return Err(format!("input {index} is there, expected none"));
+        }
         let Some(epsilon) = self.norm_epsilon else { return Ok(None) };
         let ((_, query), (_, key)) = (inputs.required::<f32>(8)?, inputs.required::<f32>(9)?);
         let norm = QueryKeyNorm { query, key, epsilon };
@@ -154,7 +159,6 @@ fn layer_and_config(attributes: &Attributes) -> Result<(usize, AttentionConfig),
     if softcap != 0.0 {
         return Err(format!("attribute `softcap` is {softcap}, expected 0"));
     }
-    attributes.refuse_input(7)?;
     let window = attributes.count("window")?;
     let config = AttentionConfig {
         heads: attributes.count("heads")?,
@@ -167,13 +171,4 @@ fn layer_and_config(attributes: &Attributes) -> Result<(usize, AttentionConfig),
     };
     config.check().map_err(|error| error.to_string())?;
     Ok((attributes.count("layer")?, config))
-}
-
-/// The epsilon of a node whose q and k are normalised.
-fn norm_epsilon(attributes: &Attributes) -> Result<Option<f32>, String> {
-    match (attributes.has_input(8)?, attributes.has_input(9)?) {
-        (true, true) => attributes.number("norm_epsilon").map(Some),
-        (false, false) => Ok(None),
-        _ => Err("one of inputs 8 and 9, `q_norm` and `k_norm`, is missing, expected both or neither".to_owned()),
-    }
 }
