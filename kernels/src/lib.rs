@@ -13,7 +13,9 @@ mod parallel;
 mod simd;
 mod error;
 
-pub use attention::{Attention, AttentionConfig, CheckedRows, Columns, KvType, LayerPages, PagedRows, QueryKeyNorm, append, attend};
+pub use attention::{
+    Attention, AttentionConfig, CheckedRows, Columns, KvType, LayerPages, PagedRows, QueryKeyNorm, append, attend,
+};
 pub use error::{Error, Result};
 pub use matmul::{MatMul, RmsNorm, matmul};
 pub use parallel::{Parallel, Pass, Pool, Serial, Threads};

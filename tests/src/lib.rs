@@ -1,10 +1,12 @@
 //! What integration tests share: models that need no checkpoint, and the places of optional data.
 
+mod chunked;
 mod company;
 mod constrained_text;
 mod letters;
 mod one_token;
 mod outcomes;
+mod reference;
 mod scripted_constraint;
 mod scripted_drafter;
 mod scripted_engine;
@@ -13,11 +15,13 @@ mod shared_data;
 mod tiny_llama;
 pub mod trial;
 
+pub use chunked::{TreeOfRows, add_rows, assert_same_bits, run_chunked, scattered_table};
 pub use company::{Company, Small, random_ngrams};
 pub use constrained_text::{BYTE_VOCABULARY, END_OF_TEXT, byte_vocabulary, constrained_tokens, hashed_logits, text_of};
 pub use letters::{LetterPairs, Letters};
 pub use one_token::one_token;
 pub use outcomes::Outcomes;
+pub use reference::Reference;
 pub use scripted_constraint::ScriptedConstraint;
 pub use scripted_drafter::ScriptedDrafter;
 pub use scripted_engine::{Output, alone, run_all, scripted_engine};

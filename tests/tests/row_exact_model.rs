@@ -2,73 +2,12 @@
 
 use anyhow::Result;
 use veridraft_export::{ExportConfig, MatMulOperators, Weights};
-use veridraft_models::{Batch, BlockId, CausalModel, CausalModelConfig, KvType, LanguageModel, TokenId, TreeMask};
-use veridraft_tests::TinyLlama;
-
-const BLOCK_TOKENS: usize = 16;
+use veridraft_models::{Batch, CausalModelConfig, KvType, LanguageModel, TokenId};
+use veridraft_tests::{TinyLlama, TreeOfRows, add_rows, assert_same_bits, run_chunked, scattered_table};
 
 /// `count` tokens of a fixed text.
 fn tokens(count: usize) -> Vec<TokenId> {
     (0..count as u32).map(|index| (index * 7919 + index * index * 31) % TinyLlama::VOCABULARY as u32).collect()
-}
-
-/// Blocks of sequence `number`, scattered over the pool.
-fn table(number: usize, sequences: usize, tokens: usize) -> Vec<BlockId> {
-    let blocks = tokens.div_ceil(BLOCK_TOKENS);
-    (0..blocks).map(|index| BlockId(((blocks - 1 - index) * sequences + number) as u32)).collect()
-}
-
-/// Adds rows `start..end` of a sequence to the batch and wants all their logits.
-fn add_rows(batch: &mut Batch, tokens: &[TokenId], start: usize, end: usize, table: &[BlockId]) {
-    if batch.query_starts.is_empty() {
-        batch.query_starts.push(0);
-    }
-    for position in start..end {
-        batch.logit_rows.push(batch.token_ids.len() as u32);
-        batch.token_ids.push(tokens[position]);
-        batch.positions.push(position as u32);
-        let block = table[position / BLOCK_TOKENS].0 as usize;
-        batch.slot_mapping.push((block * BLOCK_TOKENS + position % BLOCK_TOKENS) as u32);
-    }
-    batch.block_tables.push(table.to_vec());
-    batch.query_starts.push(batch.token_ids.len() as u32);
-}
-
-/// Logits of every row, and every KV row, with the prompt cut into chunks of `chunk` rows.
-fn run_chunked(model: &mut CausalModel, tokens: &[TokenId], chunk: usize) -> Result<(Vec<f32>, Vec<f32>)> {
-    let table = table(0, 1, tokens.len());
-    let mut logits = Vec::new();
-    for start in (0..tokens.len()).step_by(chunk) {
-        let mut batch = Batch::default();
-        add_rows(&mut batch, tokens, start, (start + chunk).min(tokens.len()), &table);
-        logits.extend(model.forward(&batch)?.values);
-    }
-    Ok((logits, kv_rows(model, tokens.len(), &table)))
-}
-
-fn kv_rows(model: &CausalModel, tokens: usize, table: &[BlockId]) -> Vec<f32> {
-    let mut rows = Vec::new();
-    for layer in 0..TinyLlama::LAYERS {
-        for position in 0..tokens {
-            let slot = table[position / BLOCK_TOKENS].0 as usize * BLOCK_TOKENS + position % BLOCK_TOKENS;
-            let (key, value) = model.kv_row(layer, slot).expect("the layer exists");
-            rows.extend(key.into_iter().chain(value));
-        }
-    }
-    rows
-}
-
-fn bits(values: &[f32]) -> Vec<u32> {
-    values.iter().map(|value| value.to_bits()).collect()
-}
-
-/// Names the first difference instead of printing thousands of numbers.
-fn assert_same_bits(found: &[f32], expected: &[f32], what: &str) {
-    assert_eq!(found.len(), expected.len(), "{what}");
-    let difference = bits(found).iter().zip(bits(expected)).position(|(found, expected)| *found != expected);
-    if let Some(index) = difference {
-        panic!("{what}: value {index} is {}, expected {}", found[index], expected[index]);
-    }
 }
 
 fn tiny_llama(weights: Weights) -> Result<TinyLlama> {
@@ -159,7 +98,7 @@ fn a_sequence_has_the_same_logits_beside_others() -> Result<()> {
             &tokens,
             0,
             length,
-            &table(number, lengths.len(), 300)[300_usize.div_ceil(16) - length.div_ceil(16)..],
+            &scattered_table(number, lengths.len(), 300)[300_usize.div_ceil(16) - length.div_ceil(16)..],
         );
     }
     let together = model.forward(&batch)?;
@@ -177,40 +116,9 @@ fn a_sequence_has_the_same_logits_beside_others() -> Result<()> {
 fn a_path_through_a_tree_equals_the_same_path_as_a_chain() -> Result<()> {
     let tiny = tiny_llama(Weights::Q4)?;
     let mut model = tiny.open(2, 64)?;
-    let context = tokens(20);
-    let table = table(0, 1, 40);
     // Parent of each new row; row 0 is the root.
     let parents = [None, Some(0), Some(0), Some(1), Some(2), Some(4), Some(1)];
     let draft: Vec<TokenId> = (0..parents.len() as u32).map(|index| 50 + index * 3).collect();
-    let path = |mut row: usize| {
-        let mut path = vec![row];
-        while let Some(parent) = parents[row] {
-            row = parent;
-            path.insert(0, row);
-        }
-        path
-    };
-    let chain = |model: &mut CausalModel, row: usize| -> Result<Vec<f32>> {
-        let tokens: Vec<_> = context.iter().copied().chain(path(row).into_iter().map(|row| draft[row])).collect();
-        let (logits, _) = run_chunked(model, &tokens, 1)?;
-        Ok(logits[logits.len() - TinyLlama::VOCABULARY..].to_vec())
-    };
-    let expected: Vec<_> = (0..parents.len()).map(|row| chain(&mut model, row)).collect::<Result<_>>()?;
-
-    let mut prefill = Batch::default();
-    add_rows(&mut prefill, &context, 0, context.len(), &table);
-    model.forward(&prefill)?;
-    let mut batch = Batch::default();
-    let padded: Vec<_> = context.iter().chain(&draft).copied().collect();
-    add_rows(&mut batch, &padded, context.len(), padded.len(), &table);
-    batch.positions = (0..parents.len()).map(|row| (context.len() + path(row).len() - 1) as u32).collect();
-    let width = parents.len();
-    let visible = (0..width).flat_map(|row| (0..width).map(move |other| (row, other)));
-    batch.tree_mask =
-        Some(TreeMask { width, visible: visible.map(|(row, other)| path(row).contains(&other)).collect() });
-    let logits = model.forward(&batch)?;
-    for (row, expected) in expected.iter().enumerate() {
-        assert_same_bits(logits.row(row), expected, &format!("row {row} of the tree"));
-    }
+    TreeOfRows { context: &tokens(20), draft: &draft, parents: &parents }.check(&mut model)?;
     Ok(())
 }

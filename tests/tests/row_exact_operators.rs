@@ -12,15 +12,18 @@ use ort::session::Session;
 use ort::value::Tensor;
 use prost::Message;
 use veridraft_export::onnx::{Attribute, ElementType, GraphBuilder, Value};
-use veridraft_export::{ExportConfig, MatMulOperators, Weights};
+use veridraft_export::{ExportConfig, MatMulOperators, Weights, export};
 use veridraft_models::cache::to_stderr;
 use veridraft_models::operators::DOMAIN;
 use veridraft_models::runtime::{LibraryChoice, find_library, install};
-use veridraft_tests::TinyLlama;
+use veridraft_tests::{Reference, TinyLlama};
 
 /// Sizes of SmolLM2-135M.
 const HIDDEN: usize = 576;
 const INTERMEDIATE: usize = 1536;
+
+/// Numbers in a row of which none but the first begins where a vector does.
+const ODD: usize = 1531;
 
 /// Around every tile and block of a matrix multiplication that processors have.
 fn row_counts() -> impl Iterator<Item = usize> {
@@ -33,13 +36,16 @@ const MOST_ROWS: usize = 2048;
 /// Adds nodes behind `rows`, `[rows, HIDDEN]`, and returns the piece's output.
 type Piece = fn(&mut GraphBuilder, &Value) -> Result<Value>;
 
-fn pieces() -> [(&'static str, Piece); 5] {
+fn pieces() -> [(&'static str, Piece); 8] {
     [
         ("norm", norm),
         ("projection", projection),
         ("gated MLP", mlp),
         ("picked rows", picked),
         ("columns side by side", columns),
+        ("layer norms", layer_norms),
+        ("GELU by the error function", |graph, rows| gelu(graph, rows, "Gelu")),
+        ("GELU by tanh", |graph, rows| gelu(graph, rows, "FastGelu")),
     ]
 }
 
@@ -85,6 +91,29 @@ fn columns(graph: &mut GraphBuilder, rows: &Value) -> Result<Value> {
     let parts = [gemm(graph, "q", rows, 400, HIDDEN)?, gemm(graph, "k", rows, 100, HIDDEN)?];
     let last = gemm(graph, "v", rows, HIDDEN - 500, HIDDEN)?;
     Ok(graph.standard("Concat", "qkv", &[&parts[0], &parts[1], &last], &[("axis", Attribute::Int(1))]))
+}
+
+/// Scaled and bounded rows before one norm, and a residual before the next, with and without weights.
+fn layer_norms(graph: &mut GraphBuilder, rows: &Value) -> Result<Value> {
+    let scale = graph.constant("scale", &[1], &[3.25])?;
+    let (least, most) = (graph.constant("least", &[], &[-2.0])?, graph.constant("most", &[], &[2.0])?);
+    let scaled = graph.standard("Mul", "scaled", &[rows, &scale], &[]);
+    let bounded = graph.standard("Clip", "bounded", &[&scaled, &least, &most], &[]);
+    let ones = graph.constant("ones", &[HIDDEN], &[1.0; HIDDEN])?;
+    let weight = graph.constant("weight", &[HIDDEN], &noise(HIDDEN, 5))?;
+    let bias = graph.constant("bias", &[HIDDEN], &noise(HIDDEN, 6))?;
+    let attributes =
+        [("axis", Attribute::Int(-1)), ("epsilon", Attribute::Float(1e-5)), ("stash_type", Attribute::Int(1))];
+    let plain = graph.standard("LayerNormalization", "plain", &[&bounded, &ones], &attributes);
+    let sum = graph.standard("Add", "sum", &[&plain, rows], &[]);
+    Ok(graph.standard("LayerNormalization", "weighted", &[&sum, &weight, &bias], &attributes))
+}
+
+fn gelu(graph: &mut GraphBuilder, rows: &Value, operator: &str) -> Result<Value> {
+    graph.domain("com.microsoft", 1);
+    let inner = gemm(graph, "inner", rows, ODD, HIDDEN)?;
+    let inner = graph.node(("com.microsoft", operator), "gelu", &[Some(&inner)], &[]);
+    gemm(graph, "outer", &inner, HIDDEN, ODD)
 }
 
 /// Numbers in [-1, 1) from a seed.
@@ -198,9 +227,19 @@ fn no_operator_of_a_model_goes_untested() -> Result<()> {
         ExportConfig { weights: Weights::F32, operators: MatMulOperators::Standard },
     ] {
         let tiny = TinyLlama::create_with(config)?;
-        let used = operators(&tiny.model().join("onnx/model.onnx"))?;
-        let untested: Vec<_> = used.difference(&tested).cloned().collect();
-        assert!(untested.is_empty(), "operators {untested:?} of a model are in no piece");
+        check_tested(&tiny.model(), &tested)?;
+        for reference in Reference::ALL {
+            let (checkpoint, model) = (reference.hugging_face_folder()?, tempfile::tempdir()?);
+            export(checkpoint.path(), model.path(), &config, &|_| {})?;
+            check_tested(model.path(), &tested)?;
+        }
     }
+    Ok(())
+}
+
+fn check_tested(model: &Path, tested: &BTreeSet<(String, String)>) -> Result<()> {
+    let used = operators(&model.join("onnx/model.onnx"))?;
+    let untested: Vec<_> = used.difference(tested).collect();
+    assert!(untested.is_empty(), "operators {untested:?} of a model are in no piece");
     Ok(())
 }

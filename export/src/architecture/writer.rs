@@ -1,62 +1,49 @@
-//! The LLaMA family: LLaMA, SmolLM2, Mistral, Qwen2.
-//!
-//! Pre-norm transformer with RMSNorm, rotary embedding, grouped-query attention and a SiLU-gated MLP
-//! (Touvron et al. 2023, LLaMA; Ainslie et al. 2023, GQA). Rows of all sequences run as one matrix; each box is one
-//! product:
-//!
-//! ```text
-//! input_ids ─ embedding ─┬─ [norm, qkv] ─ PagedAttention ─ [o, +] ─┬─ [norm, gate, up, SiLU, *] ─ [down, +] ─ ...
-//!                        └─────────────────────────────────────────┘└────────────────────────────────────┘
-//! ... ─ Gather(logit_rows) ─ [norm, head] ─ logits
-//! ```
-
-use std::path::Path;
+//! What every architecture's graph is written with: its inputs, and the parts that layers are made of.
 
 use veridraft_models::FORMAT_VERSION;
 use veridraft_models::operators::DOMAIN;
 
 use super::products::{Matrix, Product, Products};
 use super::tensors::Tensors;
-use crate::checkpoint::{DecoderConfig, TensorSource, rotary_table};
+use crate::checkpoint::{Activation, DecoderConfig, local_rotary_table, rotary_table};
 use crate::onnx::Attribute::{Float, Int, Text};
 use crate::onnx::{Attribute, ElementType, GraphBuilder, Value};
 use crate::{ExportConfig, Result};
 
-/// Writes the graph of `config` with the weights of `source` to `path`, calling `written` after each tensor.
-pub(crate) fn write_graph(
-    config: &DecoderConfig,
-    source: &dyn TensorSource,
-    path: &Path,
-    export: &ExportConfig,
-    written: &dyn Fn(),
-) -> Result<()> {
-    let mut graph = GraphBuilder::create(path)?;
-    graph.domain(DOMAIN, 1);
-    describe(&mut graph, config, export);
-    let tensors = Tensors::new(source, written);
-    let inputs = Inputs::declare(&mut graph);
-    let products = super::products::new(export);
-    let mut writer = Writer { inputs, graph, config, tensors: &tensors, products };
-    writer.model()?;
-    tensors.check_all_taken(config)?;
-    writer.graph.finish()
-}
+/// The domain of operators that ONNX Runtime has beside the standard ones.
+const MICROSOFT: &str = "com.microsoft";
 
-/// Tensors that [`write_graph`] writes.
-pub(crate) fn tensor_count(config: &DecoderConfig) -> usize {
-    let layer = if config.attention_bias { 10 } else { 9 };
-    layer * config.layers + if config.tied_embeddings { 3 } else { 4 }
+/// A graph under construction with what its weights come from.
+pub(super) struct Writer<'a> {
+    pub(super) graph: GraphBuilder,
+    pub(super) config: &'a DecoderConfig,
+    pub(super) inputs: Inputs,
+    tensors: &'a Tensors<'a>,
+    products: Box<dyn Products>,
 }
 
 /// The graph's inputs; axes as `veridraft.PagedAttention` documents them.
-struct Inputs {
+pub(super) struct Inputs {
     input_ids: Value,
-    positions: Value,
+    pub(super) positions: Value,
     slot_mapping: Value,
     block_tables: Value,
     query_starts: Value,
     tree_mask: Value,
     logit_rows: Value,
+}
+
+/// Tables of the rotary embedding.
+pub(super) struct RotaryTables {
+    /// Of layers without a window, and of those with one unless `local` is there.
+    all: Option<Value>,
+    local: Option<Value>,
+}
+
+/// Weights that normalise q and k.
+pub(super) struct QueryKeyNorm {
+    pub(super) query: Value,
+    pub(super) key: Value,
 }
 
 impl Inputs {
@@ -73,6 +60,140 @@ impl Inputs {
     }
 }
 
+impl<'a> Writer<'a> {
+    pub(super) fn new(
+        mut graph: GraphBuilder,
+        config: &'a DecoderConfig,
+        tensors: &'a Tensors<'a>,
+        export: &ExportConfig,
+    ) -> Self {
+        graph.domain(DOMAIN, 1);
+        describe(&mut graph, config, export);
+        let inputs = Inputs::declare(&mut graph);
+        Self { graph, config, inputs, tensors, products: super::products::new(export) }
+    }
+
+    /// The rows of `matrix` that the input's tokens name.
+    pub(super) fn embedding(&mut self, matrix: Matrix) -> Result<Value> {
+        self.products.embedding(&mut self.graph, self.tensors, matrix, &self.inputs.input_ids)
+    }
+
+    /// The tables that the layers need.
+    pub(super) fn rotary_tables(&mut self) -> Result<RotaryTables> {
+        let config = self.config;
+        let local = config.local_rope_theta.filter(|_| config.windows.iter().any(Option::is_some));
+        let all_are_local = local.is_some() && !config.windows.contains(&None);
+        let all = match all_are_local {
+            true => None,
+            false => Some(self.rotary_table("cos_sin", &rotary_table(config))?),
+        };
+        let local = match local {
+            Some(theta) => Some(self.rotary_table("cos_sin.local", &local_rotary_table(config, theta))?),
+            None => None,
+        };
+        Ok(RotaryTables { all, local })
+    }
+
+    fn rotary_table(&mut self, name: &str, values: &[f32]) -> Result<Value> {
+        let value = self.graph.constant(name, &[self.config.context_length, self.config.rotary_dim], values)?;
+        self.tensors.written();
+        Ok(value)
+    }
+
+    /// A constant made of a tensor.
+    pub(super) fn tensor(&mut self, name: &str, dims: &[usize]) -> Result<Value> {
+        let value = self.graph.constant(name, dims, &self.tensors.read(name, dims)?)?;
+        self.tensors.written();
+        Ok(value)
+    }
+
+    pub(super) fn product(&mut self, product: Product) -> Result<Value> {
+        self.products.product(&mut self.graph, self.tensors, product)
+    }
+
+    /// The attention of a layer over `qkv`, `[rows, (heads + 2 * kv_heads) * head_dim]`.
+    pub(super) fn attention(
+        &mut self,
+        layer: usize,
+        qkv: &Value,
+        tables: Option<&RotaryTables>,
+        norm: Option<&QueryKeyNorm>,
+    ) -> Value {
+        let (config, inputs) = (self.config, &self.inputs);
+        let is_local = config.windows[layer].is_some();
+        let table = tables.and_then(|tables| tables.local.as_ref().filter(|_| is_local).or(tables.all.as_ref()));
+        let mut operands = vec![
+            Some(qkv),
+            Some(&inputs.positions),
+            Some(&inputs.slot_mapping),
+            Some(&inputs.block_tables),
+            Some(&inputs.query_starts),
+            Some(&inputs.tree_mask),
+            table,
+        ];
+        let mut attributes = attention_attributes(config, layer).to_vec();
+        if let Some(QueryKeyNorm { query, key }) = norm {
+            operands.extend([None, Some(query), Some(key)]);
+            attributes.push(("norm_epsilon", Float(config.norm_eps)));
+        }
+        let name = format!("model.layers.{layer}.attention");
+        self.graph.node((DOMAIN, "PagedAttention"), &name, &operands, &attributes)
+    }
+
+    /// Layer normalisation (Ba et al. 2016) of `[rows, hidden]` by `NAME.weight` and `NAME.bias`.
+    pub(super) fn layer_norm(&mut self, name: &str, input: &Value) -> Result<Value> {
+        let dims = [self.config.hidden];
+        let [weight, bias] = ["weight", "bias"].map(|part| self.tensor(&format!("{name}.{part}"), &dims));
+        Ok(self.normalized("LayerNormalization", name, &[input, &weight?, &bias?]))
+    }
+
+    /// RMS normalisation (Zhang and Sennrich 2019) of `[rows, hidden]` by `NAME.weight`.
+    pub(super) fn rms_norm(&mut self, name: &str, input: &Value) -> Result<Value> {
+        let weight = self.tensor(&format!("{name}.weight"), &[self.config.hidden])?;
+        Ok(self.normalized("SimplifiedLayerNormalization", name, &[input, &weight]))
+    }
+
+    /// A node of one of ONNX Runtime's normalisations.
+    pub(super) fn normalized(&mut self, operator: &str, name: &str, inputs: &[&Value]) -> Value {
+        let attributes = [("axis", Int(-1)), ("epsilon", Float(self.config.norm_eps)), ("stash_type", Int(1))];
+        self.graph.standard(operator, name, inputs, &attributes)
+    }
+
+    pub(super) fn add(&mut self, name: &str, left: &Value, right: &Value) -> Value {
+        self.graph.standard("Add", name, &[left, right], &[])
+    }
+
+    /// The MLP's function, as one of ONNX Runtime's nodes. `Silu` is a part of products and has none.
+    pub(super) fn gelu(&mut self, name: &str, input: &Value) -> Value {
+        let operator = match self.config.activation {
+            Activation::Gelu => "Gelu",
+            Activation::GeluTanh => "FastGelu",
+            Activation::Silu => unreachable!("configurations of these architectures have no SiLU"),
+        };
+        self.graph.domain(MICROSOFT, 1);
+        self.graph.node((MICROSOFT, operator), name, &[Some(input)], &[])
+    }
+
+    /// The rows whose logits are wanted.
+    pub(super) fn wanted_rows(&mut self, hidden: &Value) -> Value {
+        self.graph.standard("Gather", "wanted", &[hidden, &self.inputs.logit_rows], &[])
+    }
+
+    /// The logits of `wanted` rows: the graph's output. `norm` is an RMS normalisation before the head, which is
+    /// `embedding` where the two are tied.
+    pub(super) fn logits(&mut self, wanted: &Value, norm: Option<&str>, embedding: Matrix) -> Result<()> {
+        let config = self.config;
+        let head = match config.tied_embeddings {
+            true => embedding,
+            false => Matrix::new("lm_head.weight", config.vocabulary, config.hidden),
+        };
+        let norm = norm.map(|name| (name.to_owned(), config.norm_eps));
+        let logits = self.product(Product { norm, ..Product::new("logits", wanted, [head]) })?;
+        self.graph.output(&logits, ElementType::F32, "logits", config.vocabulary);
+        Ok(())
+    }
+}
+
 fn describe(graph: &mut GraphBuilder, config: &DecoderConfig, export: &ExportConfig) {
     graph.metadata("veridraft.format_version", FORMAT_VERSION);
     graph.metadata("veridraft.architecture", &config.architecture);
@@ -84,85 +205,6 @@ fn describe(graph: &mut GraphBuilder, config: &DecoderConfig, export: &ExportCon
     graph.metadata("veridraft.layers", config.layers);
 }
 
-/// A graph under construction with what its weights come from.
-struct Writer<'a> {
-    graph: GraphBuilder,
-    inputs: Inputs,
-    config: &'a DecoderConfig,
-    tensors: &'a Tensors<'a>,
-    products: Box<dyn Products>,
-}
-
-impl Writer<'_> {
-    fn model(&mut self) -> Result<()> {
-        let config = self.config;
-        let embedding = Matrix::new("model.embed_tokens.weight", config.vocabulary, config.hidden);
-        let mut hidden =
-            self.products.embedding(&mut self.graph, self.tensors, embedding.clone(), &self.inputs.input_ids)?;
-        let table = rotary_table(config);
-        let cos_sin = self.graph.constant("cos_sin", &[config.context_length, config.head_dim], &table)?;
-        self.tensors.written();
-        for layer in 0..config.layers {
-            hidden = self.attention(layer, &hidden, &cos_sin)?;
-            hidden = self.mlp(layer, &hidden)?;
-        }
-        let wanted = self.graph.standard("Gather", "wanted", &[&hidden, &self.inputs.logit_rows], &[]);
-        let head = match config.tied_embeddings {
-            true => embedding,
-            false => Matrix::new("lm_head.weight", config.vocabulary, config.hidden),
-        };
-        let norm = Some(("model.norm.weight".to_owned(), config.rms_eps));
-        let logits = self.product(Product { norm, ..Product::new("logits", &wanted, [head]) })?;
-        self.graph.output(&logits, ElementType::F32, "logits", config.vocabulary);
-        Ok(())
-    }
-
-    fn attention(&mut self, layer: usize, hidden: &Value, cos_sin: &Value) -> Result<Value> {
-        let config = self.config;
-        let name = |part: &str| format!("model.layers.{layer}.{part}");
-        let columns = config.heads * config.head_dim;
-        let kv_columns = config.kv_heads * config.head_dim;
-        let parts = [("q", columns), ("k", kv_columns), ("v", kv_columns)];
-        let weights =
-            parts.map(|(part, n)| Matrix::new(&name(&format!("self_attn.{part}_proj.weight")), n, config.hidden));
-        let biases = parts.map(|(part, n)| (name(&format!("self_attn.{part}_proj.bias")), n));
-        let biases = if config.attention_bias { biases.to_vec() } else { Vec::new() };
-        let norm = Some((name("input_layernorm.weight"), config.rms_eps));
-        let qkv = self.product(Product { norm, biases, ..Product::new(&name("qkv"), hidden, weights) })?;
-        let inputs = &self.inputs;
-        let operands = [
-            &qkv,
-            &inputs.positions,
-            &inputs.slot_mapping,
-            &inputs.block_tables,
-            &inputs.query_starts,
-            &inputs.tree_mask,
-            cos_sin,
-        ]
-        .map(Some);
-        let attributes = attention_attributes(config, layer);
-        let attended = self.graph.node((DOMAIN, "PagedAttention"), &name("attention"), &operands, &attributes);
-        let weights = [Matrix::new(&name("self_attn.o_proj.weight"), config.hidden, columns)];
-        self.product(Product { residual: Some(hidden), ..Product::new(&name("o"), &attended, weights) })
-    }
-
-    fn mlp(&mut self, layer: usize, hidden: &Value) -> Result<Value> {
-        let config = self.config;
-        let name = |part: &str| format!("model.layers.{layer}.{part}");
-        let weights = ["gate", "up"]
-            .map(|part| Matrix::new(&name(&format!("mlp.{part}_proj.weight")), config.intermediate, config.hidden));
-        let norm = Some((name("post_attention_layernorm.weight"), config.rms_eps));
-        let gated = Product { norm, is_gated: true, ..Product::new(&name("gate_up"), hidden, weights) };
-        let gated = self.product(gated)?;
-        let weights = [Matrix::new(&name("mlp.down_proj.weight"), config.hidden, config.intermediate)];
-        self.product(Product { residual: Some(hidden), ..Product::new(&name("down"), &gated, weights) })
-    }
-
-    fn product(&mut self, product: Product) -> Result<Value> {
-        self.products.product(&mut self.graph, self.tensors, product)
-    }
-}
-
 fn attention_attributes(config: &DecoderConfig, layer: usize) -> [(&'static str, Attribute); 11] {
     let count = |value: usize| Int(value as i64);
     [
@@ -171,10 +213,10 @@ fn attention_attributes(config: &DecoderConfig, layer: usize) -> [(&'static str,
         ("heads", count(config.heads)),
         ("kv_heads", count(config.kv_heads)),
         ("head_dim", count(config.head_dim)),
-        ("scale", Float(1.0 / (config.head_dim as f32).sqrt())),
-        ("rotary_dim", count(config.head_dim)),
+        ("scale", Float(config.attention_scale)),
+        ("rotary_dim", count(config.rotary_dim)),
         ("interleaved", Int(0)),
-        ("window", count(config.sliding_window.unwrap_or(0))),
+        ("window", count(config.windows[layer].unwrap_or(0))),
         ("softcap", Float(0.0)),
         ("kind", Text("self".to_owned())),
     ]

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! model.gguf ──────────────── GgufFile ─ names, q/k rows, dequantisation ─┐
-//! config.json, *.safetensors ─ Safetensors ──────────────────────────────┴─ DecoderConfig + TensorSource
+//! config.json, *.safetensors ─ Safetensors ──────────────────────────────┴─ Arranged ─ DecoderConfig + TensorSource
 //! ```
 //!
 //! Invariant: everything a file says about sizes and places is checked when it is opened, before memory of such a size
 //! is asked for; reading a tensor that is there fails only where its type or shape is none that the model can have.
 
+mod arranged;
 mod companion_files;
 mod config;
 pub mod gguf;
@@ -18,14 +19,15 @@ mod tensor_source;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use config::{DecoderConfig, RopeScaling};
-pub use rotary::rotary_table;
+pub use config::{Activation, DecoderConfig, RopeScaling};
+pub use rotary::{local_rotary_table, rotary_table};
 pub use tensor_source::TensorSource;
 
 pub(crate) use companion_files::check_tokenizer;
 pub(crate) use tensor_source::rows_and_columns;
 
 use crate::Result;
+use arranged::Arranged;
 use gguf::{GgufFile, GgufTensors};
 use safetensors::SafetensorsSource;
 
@@ -63,12 +65,14 @@ impl Checkpoint {
         let file = Arc::new(GgufFile::open(path)?);
         let config = config::from_gguf(&file)?;
         let tensors = GgufTensors::new(Arc::clone(&file), &config)?;
-        Ok(Self { config, tensors: Box::new(tensors), origin: Origin::Gguf(file) })
+        let tensors = Arranged::gguf(Box::new(tensors), &config);
+        Ok(Self { config, tensors, origin: Origin::Gguf(file) })
     }
 
     fn open_folder(folder: &Path) -> Result<Self> {
         let config = config::from_folder(folder)?;
         let tensors = SafetensorsSource::open(folder)?;
-        Ok(Self { config, tensors: Box::new(tensors), origin: Origin::Folder(folder.to_owned()) })
+        let tensors = Arranged::folder(Box::new(tensors), &config);
+        Ok(Self { config, tensors, origin: Origin::Folder(folder.to_owned()) })
     }
 }

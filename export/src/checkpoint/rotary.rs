@@ -8,15 +8,25 @@ use std::f64::consts::PI;
 
 use super::{DecoderConfig, RopeScaling};
 
-/// The table, `[context_length, head_dim]`: cosines of the angles in the first half of a row, sines in the second.
+/// The table, `[context_length, rotary_dim]`: cosines of the angles in the first half of a row, sines in the second.
 pub fn rotary_table(config: &DecoderConfig) -> Vec<f32> {
-    let frequencies = frequencies(config);
     let attention_factor = match config.rope_scaling {
-        RopeScaling::Yarn { attention_factor, .. } => attention_factor as f32,
+        RopeScaling::Yarn { attention_factor, .. } | RopeScaling::Factors { attention_factor, .. } => attention_factor,
         _ => 1.0,
     };
-    let mut table = Vec::with_capacity(config.context_length * config.head_dim);
-    for position in 0..config.context_length {
+    let rotation = Rotation { theta: config.rope_theta, dim: config.rotary_dim, scaling: &config.rope_scaling };
+    table(&rotation.frequencies(), config.context_length, attention_factor as f32)
+}
+
+/// The table of layers with a window, whose base is `theta`; their frequencies are not scaled.
+pub fn local_rotary_table(config: &DecoderConfig, theta: f64) -> Vec<f32> {
+    let rotation = Rotation { theta, dim: config.rotary_dim, scaling: &RopeScaling::None };
+    table(&rotation.frequencies(), config.context_length, 1.0)
+}
+
+fn table(frequencies: &[f32], positions: usize, attention_factor: f32) -> Vec<f32> {
+    let mut table = Vec::with_capacity(positions * 2 * frequencies.len());
+    for position in 0..positions {
         let angles = || frequencies.iter().map(|frequency| f64::from(frequency * position as f32));
         table.extend(angles().map(|angle| angle.cos() as f32 * attention_factor));
         table.extend(angles().map(|angle| angle.sin() as f32 * attention_factor));
@@ -24,25 +34,36 @@ pub fn rotary_table(config: &DecoderConfig) -> Vec<f32> {
     table
 }
 
-/// Radians per position, `[head_dim / 2]`.
-fn frequencies(config: &DecoderConfig) -> Vec<f32> {
-    let plain: Vec<f32> = wavelengths(config).map(|wavelength| 1.0 / wavelength).collect();
-    match &config.rope_scaling {
-        RopeScaling::None => plain,
-        RopeScaling::Linear { factor } => plain.iter().map(|frequency| frequency / *factor as f32).collect(),
-        RopeScaling::Llama3 { .. } => plain.iter().map(|&frequency| llama3(frequency, &config.rope_scaling)).collect(),
-        RopeScaling::Yarn { .. } => yarn(config),
-        RopeScaling::Factors(factors) => plain.iter().zip(factors).map(|(plain, factor)| plain / factor).collect(),
-    }
+/// What frequencies follow from.
+struct Rotation<'a> {
+    theta: f64,
+    dim: usize,
+    scaling: &'a RopeScaling,
 }
 
-/// `theta^(2i / head_dim)`, rounded once from f64.
-fn wavelengths(config: &DecoderConfig) -> impl Iterator<Item = f32> {
-    let (theta, dim) = (config.rope_theta as f32, config.head_dim as f32);
-    (0..config.head_dim / 2).map(move |index| {
-        let exponent = (2 * index) as f32 / dim;
-        f64::from(theta).powf(f64::from(exponent)) as f32
-    })
+impl Rotation<'_> {
+    /// Radians per position, `[dim / 2]`.
+    fn frequencies(&self) -> Vec<f32> {
+        let plain: Vec<f32> = self.wavelengths().map(|wavelength| 1.0 / wavelength).collect();
+        match self.scaling {
+            RopeScaling::None => plain,
+            RopeScaling::Linear { factor } => plain.iter().map(|frequency| frequency / *factor as f32).collect(),
+            RopeScaling::Llama3 { .. } => plain.iter().map(|&frequency| llama3(frequency, self.scaling)).collect(),
+            RopeScaling::Yarn { .. } => yarn(self),
+            RopeScaling::Factors { factors, .. } => {
+                plain.iter().zip(factors).map(|(plain, factor)| plain / factor).collect()
+            }
+        }
+    }
+
+    /// `theta^(2i / dim)`, rounded once from f64.
+    fn wavelengths(&self) -> impl Iterator<Item = f32> {
+        let (theta, dim) = (self.theta as f32, self.dim as f32);
+        (0..self.dim / 2).map(move |index| {
+            let exponent = (2 * index) as f32 / dim;
+            f64::from(theta).powf(f64::from(exponent)) as f32
+        })
+    }
 }
 
 /// Llama 3.1: a frequency whose wavelength is long against the original context is divided, a short one kept.
@@ -64,20 +85,21 @@ fn llama3(frequency: f32, scaling: &RopeScaling) -> f32 {
 
 /// YaRN: from the dimension that turns `beta_fast` times within the original context to the one that turns
 /// `beta_slow` times, a ramp leads from kept to divided frequencies.
-fn yarn(config: &DecoderConfig) -> Vec<f32> {
-    let RopeScaling::Yarn { factor, beta_fast, beta_slow, original_context, truncate, .. } = config.rope_scaling else {
+fn yarn(rotation: &Rotation) -> Vec<f32> {
+    let RopeScaling::Yarn { factor, beta_fast, beta_slow, original_context, truncate, .. } = *rotation.scaling else {
         unreachable!("called for this scaling alone")
     };
-    let dim = config.head_dim as f64;
+    let dim = rotation.dim as f64;
     let dimension =
-        |rotations: f64| dim * (original_context / (rotations * 2.0 * PI)).ln() / (2.0 * config.rope_theta.ln());
+        |rotations: f64| dim * (original_context / (rotations * 2.0 * PI)).ln() / (2.0 * rotation.theta.ln());
     let (low, high) = (dimension(beta_fast), dimension(beta_slow));
     let (low, high) = if truncate { (low.floor(), high.ceil()) } else { (low, high) };
     let (low, high) = (low.max(0.0), high.min(dim - 1.0));
     // A ramp of no length would divide by zero.
     let length = if low == high { 0.001 } else { high - low };
     let ramp = |index: usize| ((index as f32 - low as f32) / length as f32).clamp(0.0, 1.0);
-    wavelengths(config)
+    rotation
+        .wavelengths()
         .enumerate()
         .map(|(index, wavelength)| {
             let kept = 1.0 - ramp(index);

@@ -9,7 +9,8 @@ use crate::Result;
 
 /// The tensors of a checkpoint under their Hugging Face names, such as `model.layers.0.self_attn.q_proj.weight`.
 ///
-/// Shapes are row-major, `[out, in]` for a projection.
+/// Shapes are row-major, `[out, in]` for a projection. Where an architecture stores them in another way, `arranged.rs`
+/// says how they stand here.
 pub trait TensorSource {
     /// The file or folder that holds the tensors, for messages.
     fn path(&self) -> &Path;

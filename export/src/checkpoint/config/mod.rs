@@ -1,4 +1,4 @@
-//! What a decoder of the LLaMA family is, whichever file says it.
+//! What a decoder is, whichever file says it.
 
 mod from_gguf;
 mod from_hugging_face;
@@ -12,11 +12,11 @@ use crate::Result;
 pub(super) use from_gguf::from_gguf;
 pub(super) use from_hugging_face::from_folder;
 
-/// The LLaMA family: pre-norm layers of rotary grouped-query attention and a SiLU-gated MLP, without biases but those
-/// of q, k and v.
+/// Sizes and settings of a causal decoder. What follows from the architecture's name alone, such as where norms stand,
+/// is in `architecture/`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DecoderConfig {
-    /// `llama`, `mistral` or `qwen2`: the Hugging Face `model_type`.
+    /// The Hugging Face `model_type`, such as `llama`.
     pub architecture: String,
     /// Number of layers.
     pub layers: usize,
@@ -34,18 +34,41 @@ pub struct DecoderConfig {
     pub vocabulary: usize,
     /// The longest context in tokens.
     pub context_length: usize,
-    /// Added to the mean square in RMSNorm.
-    pub rms_eps: f32,
+    /// Added to the mean square, or the variance, in normalisations.
+    pub norm_eps: f32,
+    /// Numbers of a head that the rotary embedding turns, even; 0 where positions are learned.
+    pub rotary_dim: usize,
     /// Base of the rotary frequencies.
     pub rope_theta: f64,
+    /// Base of the rotary frequencies, without scaling, in layers with a window; `None` where it is that of the others.
+    pub local_rope_theta: Option<f64>,
     /// How the rotary frequencies are stretched to long contexts.
     pub rope_scaling: RopeScaling,
-    /// The q, k and v projections have a bias.
+    /// The attention's projections have a bias: those that have one in the architecture.
     pub attention_bias: bool,
+    /// What scores are multiplied by.
+    pub attention_scale: f32,
+    /// The largest absolute number in q, k and v; larger ones are cut to it.
+    pub clip_qkv: Option<f32>,
+    /// By layer: positions that attention looks back on, its own included; `None` for all.
+    pub windows: Vec<Option<usize>>,
+    /// The function in the MLP.
+    pub activation: Activation,
+    /// The MLP reads what attention reads, not what attention gives.
+    pub parallel_residual: bool,
     /// The head is the embedding.
     pub tied_embeddings: bool,
-    /// Positions that attention looks back on, its own included; `None` for all.
-    pub sliding_window: Option<usize>,
+}
+
+/// Functions in an MLP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// `x * sigmoid(x)`
+    Silu,
+    /// `x` times the normal distribution's function (Hendrycks and Gimpel 2016).
+    Gelu,
+    /// The same by tanh of a cubic polynomial.
+    GeluTanh,
 }
 
 impl DecoderConfig {
@@ -58,12 +81,28 @@ impl DecoderConfig {
     pub fn matmul_weights(&self) -> u64 {
         let wide = |size: usize| size as u64;
         let attention = 2 * wide(self.heads + self.kv_heads) * wide(self.head_dim);
-        let layer = attention + 3 * wide(self.intermediate);
+        let mlp_matrices = if self.has_gate() { 3 } else { 2 };
+        let layer = attention + mlp_matrices * wide(self.intermediate);
         wide(self.hidden) * (wide(self.layers) * layer + wide(self.vocabulary))
+    }
+
+    /// Whether the MLP multiplies a gate with what it gates.
+    fn has_gate(&self) -> bool {
+        !matches!(self.architecture.as_str(), "gpt2" | "gpt_neox")
+    }
+
+    /// The one window of the layers that have one.
+    fn window(&self) -> Option<usize> {
+        self.windows.iter().copied().flatten().next()
     }
 }
 
-/// Changes to the rotary frequencies `theta^(-2i / head_dim)`.
+/// What scores are multiplied by where nothing else is said.
+fn usual_scale(head_dim: usize) -> f32 {
+    1.0 / (head_dim as f32).sqrt()
+}
+
+/// Changes to the rotary frequencies `theta^(-2i / rotary_dim)`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RopeScaling {
     /// As they are.
@@ -99,8 +138,14 @@ pub enum RopeScaling {
         /// The ramp's ends are rounded outwards to whole dimensions.
         truncate: bool,
     },
-    /// Each divided by its own factor, `[head_dim / 2]`; how GGUF files store Llama 3.1's scaling.
-    Factors(Vec<f32>),
+    /// Each divided by its own factor: how GGUF files store Llama 3.1's scaling, and LongRoPE for short texts (Ding et
+    /// al. 2024).
+    Factors {
+        /// `[rotary_dim / 2]`
+        factors: Vec<f32>,
+        /// Multiplies cosine and sine.
+        attention_factor: f64,
+    },
 }
 
 /// YaRN's factor on cosine and sine, as its authors recommend it for a stretch by `factor`.
@@ -122,7 +167,7 @@ const MAX_ROTARY_VALUES: usize = 1 << 28;
 impl DecoderConfig {
     /// Checks what the graph and the kernels rely on. The error is a reason without the file's name.
     fn check(&self) -> Result<(), String> {
-        within("the number of layers", self.layers, MAX_LAYERS)?;
+        check_layers(self.layers)?;
         within("the hidden size", self.hidden, MAX_WIDTH)?;
         within("the intermediate size", self.intermediate, MAX_WIDTH)?;
         within("the number of attention heads", self.heads, MAX_WIDTH)?;
@@ -137,19 +182,36 @@ impl DecoderConfig {
         if !self.head_dim.is_multiple_of(HEAD_DIM_STEP) {
             return Err(format!("the head size is {}, expected a multiple of {HEAD_DIM_STEP}", self.head_dim));
         }
-        positive("the norm's epsilon", self.rms_eps.into())?;
-        if self.sliding_window == Some(0) {
+        positive("the norm's epsilon", self.norm_eps.into())?;
+        positive("the scale of attention", self.attention_scale.into())?;
+        self.clip_qkv.map_or(Ok(()), |most| positive("the bound of q, k and v", most.into()))?;
+        if self.windows.contains(&Some(0)) {
             return Err("the sliding window is 0, expected at least 1".to_owned());
         }
-        if !(self.rope_theta > 1.0 && self.rope_theta.is_finite()) {
-            return Err(format!("the rotary base is {}, expected a number above 1", self.rope_theta));
+        if self.rotary_dim == 0 { Ok(()) } else { self.check_rotation() }
+    }
+
+    fn check_rotation(&self) -> Result<(), String> {
+        if self.rotary_dim > self.head_dim || !self.rotary_dim.is_multiple_of(2) {
+            let (found, head_dim) = (self.rotary_dim, self.head_dim);
+            return Err(format!("{found} numbers of a head are rotated, expected an even count up to {head_dim}"));
         }
-        self.rope_scaling.check(self.head_dim)
+        for theta in [Some(self.rope_theta), self.local_rope_theta].into_iter().flatten() {
+            if !(theta > 1.0 && theta.is_finite()) {
+                return Err(format!("the rotary base is {theta}, expected a number above 1"));
+            }
+        }
+        self.rope_scaling.check(self.rotary_dim)
     }
 }
 
+/// Checked before anything is made for each layer.
+fn check_layers(layers: usize) -> Result<(), String> {
+    within("the number of layers", layers, MAX_LAYERS)
+}
+
 impl RopeScaling {
-    fn check(&self, head_dim: usize) -> Result<(), String> {
+    fn check(&self, rotary_dim: usize) -> Result<(), String> {
         match self {
             Self::None => Ok(()),
             Self::Linear { factor } => positive("the rotary scaling factor", *factor),
@@ -171,10 +233,13 @@ impl RopeScaling {
                 positive("beta_slow", *beta_slow)?;
                 positive("the original context length", *original_context)
             }
-            Self::Factors(factors) if factors.len() != head_dim / 2 => {
-                Err(format!("there are {} rotary factors, expected {}", factors.len(), head_dim / 2))
+            Self::Factors { factors, .. } if factors.len() != rotary_dim / 2 => {
+                Err(format!("there are {} rotary factors, expected {}", factors.len(), rotary_dim / 2))
             }
-            Self::Factors(factors) => factors.iter().try_for_each(|&factor| positive("a rotary factor", factor.into())),
+            Self::Factors { factors, attention_factor } => {
+                positive("the attention factor", *attention_factor)?;
+                factors.iter().try_for_each(|&factor| positive("a rotary factor", factor.into()))
+            }
         }
     }
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+mod architectures;
+
 use super::from_hugging_face::parse;
 use super::*;
 use crate::checkpoint::gguf::GgufFile;
@@ -40,12 +42,18 @@ fn plain() -> DecoderConfig {
         head_dim: 32,
         vocabulary: 512,
         context_length: 1024,
-        rms_eps: 1e-5,
+        norm_eps: 1e-5,
+        rotary_dim: 32,
         rope_theta: 5000.0,
+        local_rope_theta: None,
         rope_scaling: RopeScaling::None,
         attention_bias: false,
+        attention_scale: usual_scale(32),
+        clip_qkv: None,
+        windows: vec![None; 2],
+        activation: Activation::Silu,
+        parallel_residual: false,
         tied_embeddings: true,
-        sliding_window: None,
     }
 }
 
@@ -55,7 +63,8 @@ fn a_config_json_gives_its_sizes_and_the_defaults_of_what_it_leaves_out() {
         assert_eq!(read(&changed(&llama(), changes)), Ok(expected));
     };
     check(json!({}), plain());
-    check(json!({ "head_dim": 48 }), DecoderConfig { head_dim: 48, ..plain() });
+    let wide = DecoderConfig { head_dim: 48, rotary_dim: 48, attention_scale: usual_scale(48), ..plain() };
+    check(json!({ "head_dim": 48 }), wide);
     check(json!({ "num_key_value_heads": null }), DecoderConfig { kv_heads: 4, ..plain() });
     check(
         json!({ "rope_theta": null, "rope_parameters": { "rope_type": "default", "rope_theta": 1e6 } }),
@@ -65,10 +74,11 @@ fn a_config_json_gives_its_sizes_and_the_defaults_of_what_it_leaves_out() {
 
 #[test]
 fn each_architecture_has_its_bias_and_window() {
-    let check = |changes: Value, expected_bias: bool, expected_window: Option<usize>| {
+    let check_layers = |changes: Value, expected_bias: bool, expected: [Option<usize>; 2]| {
         let config = read(&changed(&llama(), changes)).expect("a valid file");
-        assert_eq!((config.attention_bias, config.sliding_window), (expected_bias, expected_window));
+        assert_eq!((config.attention_bias, config.windows), (expected_bias, expected.to_vec()));
     };
+    let check = |changes, bias, window| check_layers(changes, bias, [window; 2]);
     check(json!({ "sliding_window": 64 }), false, None);
     check(json!({ "model_type": "mistral", "sliding_window": 64 }), false, Some(64));
     check(json!({ "model_type": "mistral", "sliding_window": null }), false, None);
@@ -78,6 +88,14 @@ fn each_architecture_has_its_bias_and_window() {
         "model_type": "qwen2", "sliding_window": 64, "use_sliding_window": true, "max_window_layers": 0,
     });
     check(windowed, true, Some(64));
+    let half = json!({
+        "model_type": "qwen3", "sliding_window": 64, "use_sliding_window": true, "max_window_layers": 1,
+    });
+    check_layers(half, false, [None, Some(64)]);
+    let listed = json!({
+        "model_type": "mistral", "sliding_window": 64, "layer_types": ["sliding_attention", "full_attention"],
+    });
+    check_layers(listed, false, [Some(64), None]);
 }
 
 #[test]
@@ -114,14 +132,15 @@ fn settings_without_a_graph_are_refused_by_name() {
     let check = |changes: Value, expected: &str| {
         assert_eq!(read(&changed(&llama(), changes)), Err(format!("`config.json`: {expected}")));
     };
-    check(json!({ "model_type": "gemma" }), "architecture `gemma` is unknown, expected one of llama, mistral, qwen2");
+    let known = "llama, mistral, qwen2, qwen3, gemma3_text, phi3, gpt2, gpt_neox, olmo, olmo2";
+    check(json!({ "model_type": "gemma" }), &format!("architecture `gemma` is unknown, expected one of {known}"));
     check(json!({ "hidden_act": "gelu" }), "`hidden_act` is `gelu`, expected `silu`");
     check(json!({ "mlp_bias": true }), "`mlp_bias` is true, expected false");
     check(json!({ "attention_bias": true }), "`attention_bias` is true, expected false");
     check(json!({ "partial_rotary_factor": 0.5 }), "`partial_rotary_factor` is 0.5, expected 1");
     check(
-        json!({ "rope_scaling": { "rope_type": "longrope" } }),
-        "the rotary scaling is `longrope`, expected one of default, linear, llama3, yarn",
+        json!({ "rope_scaling": { "rope_type": "dynamic" } }),
+        "the rotary scaling is `dynamic`, expected one of default, linear, llama3, yarn, longrope",
     );
     check(
         json!({ "quantization_config": { "bits": 4 } }),
@@ -189,7 +208,8 @@ fn a_gguf_file_gives_the_configuration_of_the_same_model() {
     assert_eq!(read_gguf(&linear), Ok(expected));
     let factors: Vec<f32> = (1..=16).map(|factor| factor as f32).collect();
     let scaled = gguf("llama").tensor("rope_freqs.weight", &[16], &factors);
-    assert_eq!(read_gguf(&scaled), Ok(DecoderConfig { rope_scaling: RopeScaling::Factors(factors), ..plain() }));
+    let rope_scaling = RopeScaling::Factors { factors, attention_factor: 1.0 };
+    assert_eq!(read_gguf(&scaled), Ok(DecoderConfig { rope_scaling, ..plain() }));
 }
 
 #[test]
@@ -197,7 +217,10 @@ fn gguf_settings_without_a_graph_are_refused_by_key() {
     let check = |writer: GgufWriter, expected: &str| {
         assert_eq!(read_gguf(&writer), Err(format!("`model.gguf`: {expected}")));
     };
-    check(gguf("falcon"), "architecture `falcon` is unknown, expected one of llama, qwen2");
+    check(
+        gguf("falcon"),
+        "architecture `falcon` is unknown, expected one of llama, qwen2, qwen3, gemma3, phi3, gpt2, gptneox, olmo, olmo2",
+    );
     check(gguf("llama").count("llama.expert_count", 8), "`llama.expert_count` is `8`, expected none");
     check(
         gguf("llama").count("llama.rope.dimension_count", 16),
@@ -213,7 +236,7 @@ fn gguf_settings_without_a_graph_are_refused_by_key() {
 #[test]
 fn the_config_json_that_is_made_reads_back() {
     let qwen2 = DecoderConfig { architecture: "qwen2".to_owned(), attention_bias: true, ..plain() };
-    let mistral = DecoderConfig { architecture: "mistral".to_owned(), sliding_window: Some(64), ..plain() };
+    let mistral = DecoderConfig { architecture: "mistral".to_owned(), windows: vec![Some(64); 2], ..plain() };
     let linear = DecoderConfig { rope_scaling: RopeScaling::Linear { factor: 2.0 }, ..plain() };
     let yarn = RopeScaling::Yarn {
         factor: 4.0,

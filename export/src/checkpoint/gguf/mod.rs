@@ -5,6 +5,7 @@ mod cursor;
 mod dequantize;
 mod reader;
 mod row_order;
+mod tensor_names;
 mod tensor_type;
 mod tensors;
 #[cfg(test)]
@@ -20,7 +21,7 @@ use veridraft_kernels::WeightRow;
 
 pub use dequantize::dequantize;
 pub use tensor_type::TensorType;
-pub(crate) use tensors::{GgufTensors, ROPE_FACTORS};
+pub(crate) use tensors::{GgufTensors, LONG_FACTORS, ROPE_FACTORS, SHORT_FACTORS};
 
 use crate::mapped_file::MappedFile;
 use crate::{Error, Result};
@@ -99,6 +100,11 @@ impl GgufFile {
     /// The metadata entry `key` as a list of numbers.
     pub fn numbers(&self, key: &str) -> Result<Option<Vec<f64>>> {
         self.array(key, "an array of numbers", |array, what| array.numbers(self.file.bytes(), what))
+    }
+
+    /// The metadata entry `key` as a list of truth values.
+    pub fn booleans(&self, key: &str) -> Result<Option<Vec<bool>>> {
+        self.array(key, "an array of truth values", |array, what| array.booleans(self.file.bytes(), what))
     }
 
     /// Whether there is a metadata entry `key`.

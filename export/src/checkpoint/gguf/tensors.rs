@@ -9,38 +9,19 @@ use rayon::prelude::*;
 use veridraft_kernels::{WeightFormat, WeightRow};
 
 use super::row_order::RowOrder;
+use super::tensor_names::TensorNames;
 use super::{GgufFile, TensorType};
 use crate::checkpoint::tensor_source::check_rows;
 use crate::checkpoint::{DecoderConfig, TensorSource};
 use crate::{Error, Result};
 
-/// Names outside the layers: in the file, and in a Hugging Face checkpoint.
-const MODEL_NAMES: [(&str, &str); 3] = [
-    ("token_embd.weight", "model.embed_tokens.weight"),
-    ("output_norm.weight", "model.norm.weight"),
-    ("output.weight", "lm_head.weight"),
-];
-
-/// Names behind `blk.N.` in the file and behind `model.layers.N.` in a Hugging Face checkpoint.
-const LAYER_NAMES: [(&str, &str); 12] = [
-    ("attn_norm.weight", "input_layernorm.weight"),
-    ("attn_q.weight", "self_attn.q_proj.weight"),
-    ("attn_q.bias", "self_attn.q_proj.bias"),
-    ("attn_k.weight", "self_attn.k_proj.weight"),
-    ("attn_k.bias", "self_attn.k_proj.bias"),
-    ("attn_v.weight", "self_attn.v_proj.weight"),
-    ("attn_v.bias", "self_attn.v_proj.bias"),
-    ("attn_output.weight", "self_attn.o_proj.weight"),
-    ("ffn_norm.weight", "post_attention_layernorm.weight"),
-    ("ffn_gate.weight", "mlp.gate_proj.weight"),
-    ("ffn_up.weight", "mlp.up_proj.weight"),
-    ("ffn_down.weight", "mlp.down_proj.weight"),
-];
-
 /// Divisors of the rotary frequencies, which become part of the configuration.
 pub(crate) const ROPE_FACTORS: &str = "rope_freqs.weight";
+/// The same of LongRoPE, for texts up to the original context and for longer ones.
+pub(crate) const SHORT_FACTORS: &str = "rope_factors_short.weight";
+pub(crate) const LONG_FACTORS: &str = "rope_factors_long.weight";
 
-/// The weights of a LLaMA-family GGUF file.
+/// The weights of a GGUF file.
 pub(crate) struct GgufTensors {
     file: Arc<GgufFile>,
     /// By Hugging Face name.
@@ -53,14 +34,16 @@ struct Entry {
 }
 
 impl GgufTensors {
-    /// Maps the names; a tensor that the LLaMA family does not have is an error, as leaving it out would change the
+    /// Maps the names; a tensor that the architecture does not have is an error, as leaving it out would change the
     /// model.
     pub(crate) fn new(file: Arc<GgufFile>, config: &DecoderConfig) -> Result<Self> {
-        let interleaved = file.text("general.architecture")? == Some("llama");
+        let architecture = file.text("general.architecture")?.unwrap_or_default();
+        let (names, interleaved) = (TensorNames::of(architecture), ["llama", "olmo"].contains(&architecture));
+        let is_weight = |name: &&str| ![ROPE_FACTORS, SHORT_FACTORS, LONG_FACTORS].contains(name);
         let mut entries = BTreeMap::new();
-        for name_in_file in file.tensor_names().filter(|&name| name != ROPE_FACTORS) {
-            let name = checkpoint_name(name_in_file).ok_or_else(|| {
-                file.error(format!("tensor `{name_in_file}` is not one that models of the LLaMA family have"))
+        for name_in_file in file.tensor_names().filter(is_weight) {
+            let name = names.in_checkpoint(name_in_file).ok_or_else(|| {
+                file.error(format!("tensor `{name_in_file}` is not one that models of `{architecture}` have"))
             })?;
             let heads = rotated_heads(&name, config).filter(|_| interleaved);
             let row_order = heads.map_or(RowOrder::Same, |heads| RowOrder::PairsInterleaved { heads });
@@ -126,19 +109,6 @@ impl GgufTensors {
     }
 }
 
-/// The Hugging Face name of a tensor that a GGUF file calls `name`.
-fn checkpoint_name(name: &str) -> Option<String> {
-    let find = |table: &[(&str, &'static str)], name: &str| {
-        table.iter().find(|(in_file, _)| *in_file == name).map(|(_, name)| *name)
-    };
-    if let Some(found) = find(&MODEL_NAMES, name) {
-        return Some(found.to_owned());
-    }
-    let (layer, part) = name.strip_prefix("blk.")?.split_once('.')?;
-    let layer: usize = layer.parse().ok()?;
-    Some(format!("model.layers.{layer}.{}", find(&LAYER_NAMES, part)?))
-}
-
 /// The heads that the rows of a q or k projection are split into; `None` for any other tensor.
 fn rotated_heads(name: &str, config: &DecoderConfig) -> Option<usize> {
     if name.contains(".self_attn.q_proj.") {
@@ -147,22 +117,5 @@ fn rotated_heads(name: &str, config: &DecoderConfig) -> Option<usize> {
         Some(config.kv_heads)
     } else {
         None
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_follow_the_hugging_face_checkpoint() {
-        let check = |name: &str, expected: Option<&str>| assert_eq!(checkpoint_name(name).as_deref(), expected);
-        check("token_embd.weight", Some("model.embed_tokens.weight"));
-        check("output.weight", Some("lm_head.weight"));
-        check("blk.17.attn_q.bias", Some("model.layers.17.self_attn.q_proj.bias"));
-        check("blk.0.ffn_down.weight", Some("model.layers.0.mlp.down_proj.weight"));
-        check("blk.0.attn_output.bias", None);
-        check("blk.0.ffn_gate_exps.weight", None);
-        check("blk.x.attn_q.weight", None);
     }
 }

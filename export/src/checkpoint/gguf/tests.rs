@@ -28,7 +28,7 @@ fn a_file_of_the_gguf_package_reads_back() {
     let checkpoint = Checkpoint::open(Path::new(TINY_LLAMA)).unwrap();
     let config = &checkpoint.config;
     assert_eq!((config.layers, config.hidden, config.heads, config.kv_heads), (1, 32, 2, 1));
-    assert_eq!((config.vocabulary, config.context_length, config.rms_eps), (380, 128, 1e-5));
+    assert_eq!((config.vocabulary, config.context_length, config.norm_eps), (380, 128, 1e-5));
     assert!(config.tied_embeddings && !config.attention_bias);
     assert_eq!(checkpoint.tensors.names().len(), 11);
     assert_eq!(checkpoint.tensors.shape("model.layers.0.self_attn.k_proj.weight"), Some(vec![16, 32]));

@@ -161,4 +161,14 @@ impl ArrayPlace {
         };
         (0..self.count).map(item).collect()
     }
+
+    /// The items of an array of truth values in `file`.
+    pub(super) fn booleans(&self, file: &[u8], what: &str) -> Result<Vec<bool>, String> {
+        let mut cursor = Cursor::at(file, self.offset);
+        let item = |_| match Value::read_typed(&mut cursor, self.item_type, what, MAX_NESTING)? {
+            Value::Bool(value) => Ok(value),
+            other => Err(format!("{what} holds {}, expected true or false", other.describe())),
+        };
+        (0..self.count).map(item).collect()
+    }
 }

@@ -1,6 +1,7 @@
 //! Against the formulas of the `transformers` library, evaluated with numpy in float32.
 
 use super::*;
+use crate::checkpoint::Activation;
 
 fn config(rope_scaling: RopeScaling) -> DecoderConfig {
     DecoderConfig {
@@ -13,18 +14,24 @@ fn config(rope_scaling: RopeScaling) -> DecoderConfig {
         head_dim: 16,
         vocabulary: 16,
         context_length: 8001,
-        rms_eps: 1e-5,
+        norm_eps: 1e-5,
+        rotary_dim: 16,
         rope_theta: 10_000.0,
+        local_rope_theta: None,
         rope_scaling,
         attention_bias: false,
+        attention_scale: 0.25,
+        clip_qkv: None,
+        windows: vec![None],
+        activation: Activation::Silu,
+        parallel_residual: false,
         tied_embeddings: true,
-        sliding_window: None,
     }
 }
 
 /// Equal but for the last bit, in which implementations of `pow` differ.
 fn check(scaling: RopeScaling, expected: [f32; 8]) {
-    let found = frequencies(&config(scaling));
+    let found = Rotation { theta: 10_000.0, dim: 16, scaling: &scaling }.frequencies();
     for (found, expected) in found.iter().zip(expected) {
         assert!((found / expected - 1.0).abs() < 1.5e-7, "{found} is not {expected}");
     }
@@ -35,7 +42,8 @@ fn frequencies_follow_each_scaling() {
     let plain = [1.0, 0.316_227_76, 0.1, 0.031_622_78, 0.01, 0.003_162_278, 0.001, 0.000_316_227_8];
     check(RopeScaling::None, plain);
     check(RopeScaling::Linear { factor: 4.0 }, plain.map(|frequency| frequency / 4.0));
-    check(RopeScaling::Factors(vec![1.0, 1.0, 1.0, 1.0, 2.0, 4.0, 8.0, 8.0]), {
+    let factors = vec![1.0, 1.0, 1.0, 1.0, 2.0, 4.0, 8.0, 8.0];
+    check(RopeScaling::Factors { factors, attention_factor: 1.0 }, {
         let mut divided = plain;
         [2.0, 4.0, 8.0, 8.0].iter().zip(&mut divided[4..]).for_each(|(factor, frequency)| *frequency /= factor);
         divided
@@ -61,6 +69,22 @@ fn a_row_of_the_table_is_cosines_then_sines() {
     for (found, expected) in row[..4].iter().chain(&row[8..12]).zip(cosines.into_iter().chain(sines)) {
         assert!((found - expected).abs() < 1e-6, "{found} is not {expected}");
     }
+}
+
+#[test]
+fn a_part_of_a_head_has_a_narrower_table_with_wider_steps() {
+    let table = rotary_table(&DecoderConfig { rotary_dim: 4, context_length: 2, ..config(RopeScaling::None) });
+    assert_eq!(table.len(), 2 * 4);
+    for (found, expected) in table[4..].iter().zip([1.0_f32.cos(), 0.01_f32.cos(), 1.0_f32.sin(), 0.01_f32.sin()]) {
+        assert!((found - expected).abs() < 1e-6, "{found} is not {expected}");
+    }
+}
+
+#[test]
+fn layers_with_a_window_have_their_own_base_and_no_scaling() {
+    let scaled = config(RopeScaling::Linear { factor: 8.0 });
+    let plain = DecoderConfig { rope_theta: 500.0, ..config(RopeScaling::None) };
+    assert_eq!(local_rotary_table(&scaled, 500.0), rotary_table(&plain));
 }
 
 #[test]

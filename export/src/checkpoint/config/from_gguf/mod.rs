@@ -1,17 +1,20 @@
 //! The configuration in a GGUF file's metadata, where keys begin with the architecture's name.
 
-use super::{DecoderConfig, RopeScaling, yarn_attention_factor};
-use crate::checkpoint::gguf::{GgufFile, ROPE_FACTORS};
+mod rope;
+
+use super::{Activation, DecoderConfig, check_layers, usual_scale};
+use crate::checkpoint::gguf::GgufFile;
 use crate::{Error, Result};
 
 /// Values of `general.architecture` that have a graph. Mistral's and SmolLM's files call themselves `llama`.
-const KNOWN: &[&str] = &["llama", "qwen2"];
+const KNOWN: &[&str] = &["llama", "qwen2", "qwen3", "gemma3", "phi3", "gpt2", "gptneox", "olmo", "olmo2"];
 
-/// Keys, behind the architecture's name, of settings that the graph does not have; 0 means that the model neither has.
-const REFUSED: [&str; 7] = [
+/// Keys, behind the architecture's name, of settings that no graph has; 0 means that the model neither has.
+const REFUSED: [&str; 8] = [
     "expert_count",
     "attention.scale",
-    "attention.clamp_kqv",
+    "attn_logit_softcapping",
+    "final_logit_softcapping",
     "attention.max_alibi_bias",
     "embedding_scale",
     "residual_scale",
@@ -38,35 +41,52 @@ impl Reader<'_> {
     fn read(&self) -> Result<DecoderConfig> {
         self.refuse_other_models()?;
         let (hidden, heads) = (self.required("embedding_length")?, self.required("attention.head_count")?);
+        let layers = self.required("block_count")?;
+        check_layers(layers).map_err(|reason| self.file.error(reason))?;
         let head_dim = self.head_dim(hidden, heads)?;
-        let attention_bias = self.file.tensor_shape("blk.0.attn_q.bias").is_some();
-        let sliding_window = self.count("attention.sliding_window")?.filter(|&window| window > 0);
+        let rotary_dim = self.rotary_dim(head_dim)?;
+        let attention_bias = self.has_tensor("blk.0.attn_q.bias") || self.has_tensor("blk.0.attn_qkv.bias");
+        let windows = self.windows(layers)?;
+        let rope_scaling = self.rope_scaling()?;
         Ok(DecoderConfig {
-            architecture: self.hugging_face_name(attention_bias, sliding_window).to_owned(),
-            layers: self.required("block_count")?,
+            architecture: self.hugging_face_name(attention_bias, windows.contains(&None)).to_owned(),
+            layers,
             hidden,
             intermediate: self.required("feed_forward_length")?,
             heads,
             kv_heads: self.count("attention.head_count_kv")?.unwrap_or(heads),
             head_dim,
             vocabulary: self.vocabulary()?,
-            context_length: self.required("context_length")?,
-            rms_eps: self.required_number("attention.layer_norm_rms_epsilon")? as f32,
+            context_length: self.context_length()?,
+            norm_eps: self.norm_eps()? as f32,
+            rotary_dim,
             rope_theta: self.number("rope.freq_base")?.unwrap_or(10_000.0),
-            rope_scaling: self.rope_scaling()?,
+            local_rope_theta: self.local_rope_theta()?,
+            rope_scaling,
             attention_bias,
-            tied_embeddings: self.file.tensor_shape("output.weight").is_none(),
-            sliding_window,
+            attention_scale: self.attention_scale(hidden, heads, head_dim, layers),
+            clip_qkv: self.clip_qkv()?,
+            windows,
+            activation: self.activation(),
+            parallel_residual: self.parallel_residual()?,
+            tied_embeddings: !self.has_tensor("output.weight"),
         })
     }
 
     /// The `model_type` of the same model in a Hugging Face folder: there, `llama` has neither a sliding window nor
     /// biases on q, k and v alone.
-    fn hugging_face_name(&self, attention_bias: bool, sliding_window: Option<usize>) -> &'static str {
-        match (attention_bias || self.architecture == "qwen2", sliding_window) {
-            (true, _) => "qwen2",
-            (false, Some(_)) => "mistral",
-            (false, None) => "llama",
+    fn hugging_face_name(&self, attention_bias: bool, sees_all: bool) -> &'static str {
+        match (self.architecture, attention_bias, sees_all) {
+            ("qwen3", ..) => "qwen3",
+            ("gemma3", ..) => "gemma3_text",
+            ("phi3", ..) => "phi3",
+            ("gpt2", ..) => "gpt2",
+            ("gptneox", ..) => "gpt_neox",
+            ("olmo", ..) => "olmo",
+            ("olmo2", ..) => "olmo2",
+            ("qwen2", ..) | (_, true, _) => "qwen2",
+            (_, false, false) => "mistral",
+            (_, false, true) => "llama",
         }
     }
 
@@ -86,13 +106,66 @@ impl Reader<'_> {
             None if heads > 0 && hidden.is_multiple_of(heads) => hidden / heads,
             None => return Err(self.file.error(format!("{hidden} columns do not split into {heads} attention heads"))),
         };
-        for name in ["attention.value_length", "rope.dimension_count"] {
-            let found = self.count(name)?.unwrap_or(head_dim);
-            if found != head_dim {
-                return Err(self.wrong(name, found, &format!("the head size {head_dim}")));
-            }
+        let found = self.count("attention.value_length")?.unwrap_or(head_dim);
+        if found != head_dim {
+            return Err(self.wrong("attention.value_length", found, &format!("the head size {head_dim}")));
         }
         Ok(head_dim)
+    }
+
+    fn has_tensor(&self, name: &str) -> bool {
+        self.file.tensor_shape(name).is_some()
+    }
+
+    fn norm_eps(&self) -> Result<f64> {
+        self.required_number(match self.architecture {
+            "gpt2" | "gptneox" | "olmo" => "attention.layer_norm_epsilon",
+            _ => "attention.layer_norm_rms_epsilon",
+        })
+    }
+
+    /// By layer. Gemma 3's files need not say which layers have a window: each sixth has none.
+    fn windows(&self, layers: usize) -> Result<Vec<Option<usize>>> {
+        let window = self.count("attention.sliding_window")?.filter(|&window| window > 0);
+        let key = self.key("attention.sliding_window_pattern");
+        let pattern = self.file.booleans(&key)?;
+        if let Some(found) = pattern.as_ref().map(Vec::len).filter(|&found| found != layers) {
+            return Err(self.file.error(format!("`{key}` has {found} entries, expected {layers}")));
+        }
+        let has_window = |layer: usize| match &pattern {
+            Some(pattern) => pattern[layer],
+            None => self.architecture != "gemma3" || !(layer + 1).is_multiple_of(6),
+        };
+        Ok((0..layers).map(|layer| window.filter(|_| has_window(layer))).collect())
+    }
+
+    /// The file does not say it: of Gemma 3, the model of 62 layers alone scales by the hidden size a head.
+    fn attention_scale(&self, hidden: usize, heads: usize, head_dim: usize, layers: usize) -> f32 {
+        let is_large_gemma = self.architecture == "gemma3" && layers == 62 && heads > 0;
+        usual_scale(if is_large_gemma { hidden / heads } else { head_dim })
+    }
+
+    fn clip_qkv(&self) -> Result<Option<f32>> {
+        let name = "attention.clamp_kqv";
+        let most = self.number(name)?.filter(|&most| most != 0.0);
+        match most {
+            Some(found) if self.architecture != "olmo" => Err(self.wrong(name, found, "none")),
+            most => Ok(most.map(|most| most as f32)),
+        }
+    }
+
+    /// The file does not say it either.
+    fn activation(&self) -> Activation {
+        match self.architecture {
+            "gemma3" | "gpt2" => Activation::GeluTanh,
+            "gptneox" => Activation::Gelu,
+            _ => Activation::Silu,
+        }
+    }
+
+    fn parallel_residual(&self) -> Result<bool> {
+        let is_neox = self.architecture == "gptneox";
+        Ok(is_neox && self.file.boolean(&self.key("use_parallel_residual"))?.unwrap_or(true))
     }
 
     /// The embedding's rows: the only statement about the vocabulary that cannot be out of date.
@@ -101,50 +174,6 @@ impl Reader<'_> {
         let shape =
             self.file.tensor_shape(name).ok_or_else(|| self.file.error(format!("tensor `{name}` is missing")))?;
         Ok(shape[0])
-    }
-
-    fn rope_scaling(&self) -> Result<RopeScaling> {
-        let scaling = match self.file.text(&self.key("rope.scaling.type"))? {
-            None | Some("none") => self.scaling_without_type()?,
-            Some("linear") => RopeScaling::Linear { factor: self.required_number("rope.scaling.factor")? },
-            Some("yarn") => self.yarn()?,
-            Some(other) => return Err(self.wrong("rope.scaling.type", other, "one of none, linear, yarn")),
-        };
-        match (self.file.tensor_f32(ROPE_FACTORS), scaling) {
-            (None, scaling) => Ok(scaling),
-            (Some(factors), RopeScaling::None) => Ok(RopeScaling::Factors(factors)),
-            (Some(_), _) => {
-                let key = self.key("rope.scaling.type");
-                Err(self.file.error(format!("has both `{ROPE_FACTORS}` and `{key}`, expected at most one")))
-            }
-        }
-    }
-
-    /// Files from before `rope.scaling.type` have a factor alone.
-    fn scaling_without_type(&self) -> Result<RopeScaling> {
-        let factor = self.number("rope.scale_linear")?.filter(|&factor| factor != 1.0);
-        Ok(factor.map_or(RopeScaling::None, |factor| RopeScaling::Linear { factor }))
-    }
-
-    fn yarn(&self) -> Result<RopeScaling> {
-        for name in ["rope.scaling.yarn_log_multiplier", "rope.scaling.yarn_ext_factor"] {
-            if self.file.has(&self.key(name)) {
-                return Err(self.file.error(format!("`{}` is not supported", self.key(name))));
-            }
-        }
-        let factor = self.required_number("rope.scaling.factor")?;
-        let given_factor = match self.number("rope.scaling.yarn_attn_factor")? {
-            Some(given) => given,
-            None => self.number("rope.scaling.attn_factor")?.unwrap_or(1.0),
-        };
-        Ok(RopeScaling::Yarn {
-            factor,
-            attention_factor: given_factor * yarn_attention_factor(factor),
-            beta_fast: self.number("rope.scaling.yarn_beta_fast")?.unwrap_or(32.0),
-            beta_slow: self.number("rope.scaling.yarn_beta_slow")?.unwrap_or(1.0),
-            original_context: self.required_number("rope.scaling.original_context_length")?,
-            truncate: true,
-        })
     }
 
     fn key(&self, name: &str) -> String {

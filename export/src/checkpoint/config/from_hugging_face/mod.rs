@@ -1,16 +1,29 @@
 //! `config.json` of a Hugging Face folder.
 //!
 //! What a file leaves out has the default of the architecture's configuration class in the `transformers` library.
+//! What changes the arithmetic in a way that no graph has is an error that names it.
+
+mod fields;
+mod gemma3;
+mod gpt2;
+mod gpt_neox;
+mod llama;
+mod olmo;
+mod phi3;
+mod rope;
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{DecoderConfig, RopeScaling, yarn_attention_factor};
+use super::{Activation, DecoderConfig, RopeScaling, check_layers, usual_scale};
 use crate::{Error, Result};
+use fields::Fields;
+use rope::Rope;
 
 /// Values of `model_type` that have a graph.
-const KNOWN: &[&str] = &["llama", "mistral", "qwen2"];
+const KNOWN: &[&str] =
+    &["llama", "mistral", "qwen2", "qwen3", "gemma3_text", "phi3", "gpt2", "gpt_neox", "olmo", "olmo2"];
 
 /// Reads `config.json` in `folder`.
 pub(in crate::checkpoint) fn from_folder(folder: &Path) -> Result<DecoderConfig> {
@@ -33,17 +46,50 @@ pub(super) fn parse(path: PathBuf, bytes: &[u8]) -> Result<DecoderConfig> {
 }
 
 fn read(file: &Fields, architecture: &str) -> Result<DecoderConfig, String> {
-    refuse_other_models(file, architecture)?;
+    if file.value("quantization_config").is_some() {
+        return Err("the weights are quantised (`quantization_config`), expected F32, F16 or BF16".to_owned());
+    }
+    match architecture {
+        "gemma3_text" => gemma3::read(file),
+        "gpt2" => gpt2::read(file),
+        "gpt_neox" => gpt_neox::read(file),
+        "olmo" | "olmo2" => olmo::read(file, architecture),
+        "phi3" => phi3::read(file),
+        _ => llama::read(file, architecture),
+    }
+}
+
+/// What a file leaves out, by architecture.
+struct Defaults {
+    /// Key and value heads of a file that is silent; `None` for as many as query heads.
+    kv_heads: Option<usize>,
+    head_dim: Option<usize>,
+    norm_eps: f64,
+    /// What the file calls the function in the MLP.
+    activation_name: &'static str,
+    /// The functions that the graph has; the first is meant where the file is silent.
+    activations: &'static [&'static str],
+    is_tied: bool,
+}
+
+/// Those that most architectures have.
+const USUAL: Defaults = Defaults {
+    kv_heads: None,
+    head_dim: None,
+    norm_eps: 1e-6,
+    activation_name: "hidden_act",
+    activations: &["silu"],
+    is_tied: false,
+};
+
+/// Sizes and settings under the names that most architectures have for them; rotary settings are as without any.
+fn usual(file: &Fields, architecture: &str, defaults: &Defaults) -> Result<DecoderConfig, String> {
     let (hidden, heads) = (file.required("hidden_size")?, file.required("num_attention_heads")?);
     let layers = file.required("num_hidden_layers")?;
-    let context_length = file.required("max_position_embeddings")?;
-    let default_kv_heads = match architecture {
-        // A file that is silent means the class's default; one that says `null` means as many as query heads.
-        "mistral" if !file.0.contains_key("num_key_value_heads") => 8,
-        "qwen2" if !file.0.contains_key("num_key_value_heads") => 32,
-        _ => heads,
-    };
-    let head_dim = match file.count("head_dim")? {
+    check_layers(layers)?;
+    // A file that is silent means the class's default; one that says `null` means as many as query heads.
+    let silent_kv_heads = defaults.kv_heads.filter(|_| !file.0.contains_key("num_key_value_heads"));
+    let head_dim = match file.count("head_dim")?.or(defaults.head_dim) {
         Some(head_dim) => head_dim,
         None if heads > 0 && hidden.is_multiple_of(heads) => hidden / heads,
         None => return Err(format!("`hidden_size` {hidden} is not a multiple of `num_attention_heads` {heads}")),
@@ -54,181 +100,67 @@ fn read(file: &Fields, architecture: &str) -> Result<DecoderConfig, String> {
         hidden,
         intermediate: file.required("intermediate_size")?,
         heads,
-        kv_heads: file.count("num_key_value_heads")?.unwrap_or(default_kv_heads),
+        kv_heads: file.count("num_key_value_heads")?.or(silent_kv_heads).unwrap_or(heads),
         head_dim,
         vocabulary: file.required("vocab_size")?,
-        context_length,
-        rms_eps: file.number("rms_norm_eps")?.unwrap_or(1e-6) as f32,
-        rope_theta: rope_theta(file)?,
-        rope_scaling: rope_scaling(file, context_length)?,
-        attention_bias: architecture == "qwen2",
-        tied_embeddings: file.flag("tie_word_embeddings")?,
-        sliding_window: sliding_window(file, architecture, layers)?,
+        context_length: file.required("max_position_embeddings")?,
+        norm_eps: file.number("rms_norm_eps")?.unwrap_or(defaults.norm_eps) as f32,
+        rotary_dim: head_dim,
+        rope_theta: 10_000.0,
+        local_rope_theta: None,
+        rope_scaling: RopeScaling::None,
+        attention_bias: false,
+        attention_scale: usual_scale(head_dim),
+        clip_qkv: None,
+        windows: vec![None; layers],
+        activation: activation(file, defaults.activation_name, defaults.activations)?,
+        parallel_residual: false,
+        tied_embeddings: file.flag_or("tie_word_embeddings", defaults.is_tied)?,
     })
 }
 
-/// Refuses what changes the arithmetic in a way that the graph does not have.
-fn refuse_other_models(file: &Fields, architecture: &str) -> Result<(), String> {
-    let activation = file.text("hidden_act")?.unwrap_or("silu");
-    if activation != "silu" {
-        return Err(format!("`hidden_act` is `{activation}`, expected `silu`"));
-    }
-    // In `llama` the flag stands for biases on q, k, v and o; `qwen2` has those of q, k and v whatever the file says.
-    for flag in ["attention_bias", "mlp_bias"] {
-        if architecture == "llama" && file.flag(flag)? {
-            return Err(format!("`{flag}` is true, expected false"));
-        }
-    }
-    if file.value("quantization_config").is_some() {
-        return Err("the weights are quantised (`quantization_config`), expected F32, F16 or BF16".to_owned());
-    }
+/// Sets what the one rotary setting for all layers says, for heads that are rotated as a whole.
+fn rotate(file: &Fields, config: &mut DecoderConfig) -> Result<(), String> {
+    let rope = Rope::of(file, config.context_length)?;
+    rope.check_is_whole()?;
+    config.rope_theta = rope.theta("rope_theta", 10_000.0)?;
+    config.rope_scaling = rope.scaling()?;
+    let short = rope.short_context(&config.rope_scaling)?;
+    config.context_length = short.unwrap_or(config.context_length).min(config.context_length);
     Ok(())
 }
 
-fn sliding_window(file: &Fields, architecture: &str, layers: usize) -> Result<Option<usize>, String> {
-    let window = match architecture {
-        "mistral" => file.count("sliding_window")?,
-        "qwen2" if file.flag("use_sliding_window")? => file.count("sliding_window")?,
+/// The function that the file calls `name`, one of those in `allowed`; the first where the file is silent.
+fn activation(file: &Fields, name: &str, allowed: &[&str]) -> Result<Activation, String> {
+    let found = file.text(name)?.unwrap_or(allowed[0]);
+    let activation = match found {
+        "silu" => Some(Activation::Silu),
+        "gelu" => Some(Activation::Gelu),
+        "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" => Some(Activation::GeluTanh),
         _ => None,
     };
-    if window.is_none() {
-        return Ok(None);
-    }
-    let full_layers = match file.value("layer_types") {
-        Some(Value::Array(types)) => types.iter().filter(|layer| *layer == "full_attention").count(),
-        Some(_) => return Err("`layer_types` is not a list".to_owned()),
-        None if architecture == "qwen2" => file.count("max_window_layers")?.unwrap_or(28).min(layers),
-        None => 0,
-    };
-    match full_layers {
-        0 => Ok(window),
-        full if full == layers => Ok(None),
-        full => Err(format!("{full} of {layers} layers attend without the sliding window, expected all or none")),
-    }
+    let expected = allowed.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ");
+    let activation = activation.filter(|_| allowed.contains(&found));
+    activation.ok_or_else(|| format!("`{name}` is `{found}`, expected {expected}"))
 }
 
-/// The object with the rotary settings: `rope_parameters` since transformers 5, `rope_scaling` before.
-fn rope_parameters<'a>(file: &Fields<'a>) -> Result<Option<Fields<'a>>, String> {
-    let Some(name) = ["rope_parameters", "rope_scaling"].into_iter().find(|name| file.value(name).is_some()) else {
-        return Ok(None);
+/// By layer, its window. Where the file has no `layer_types`, `is_full` says which layers have none.
+fn windows(
+    file: &Fields,
+    layers: usize,
+    window: usize,
+    is_full: impl Fn(usize) -> bool,
+) -> Result<Vec<Option<usize>>, String> {
+    let Some(types) = file.typed("layer_types", "a list", Value::as_array)? else {
+        return Ok((0..layers).map(|layer| (!is_full(layer)).then_some(window)).collect());
     };
-    let parameters = Fields::of(&file.0[name], &format!("`{name}`"))?;
-    if parameters.0.values().any(Value::is_object) {
-        return Err(format!("`{name}` differs by layer type, expected one setting for all layers"));
+    if types.len() != layers {
+        return Err(format!("`layer_types` has {} entries, expected {layers}", types.len()));
     }
-    Ok(Some(parameters))
-}
-
-fn rope_theta(file: &Fields) -> Result<f64, String> {
-    let parameters = rope_parameters(file)?;
-    let inner = parameters.map(|parameters| parameters.number("rope_theta")).transpose()?.flatten();
-    Ok(inner.or(file.number("rope_theta")?).unwrap_or(10_000.0))
-}
-
-fn rope_scaling(file: &Fields, context_length: usize) -> Result<RopeScaling, String> {
-    let nothing = Map::new();
-    let parameters = rope_parameters(file)?.unwrap_or(Fields(&nothing));
-    for fields in [file, &parameters] {
-        let rotated = fields.number("partial_rotary_factor")?.unwrap_or(1.0);
-        if rotated != 1.0 {
-            return Err(format!("`partial_rotary_factor` is {rotated}, expected 1"));
-        }
-    }
-    let rope_type = match parameters.text("rope_type")? {
-        Some(rope_type) => rope_type,
-        None => parameters.text("type")?.unwrap_or("default"),
+    let window_of = |kind: &Value| match kind.as_str() {
+        Some("full_attention") => Ok(None),
+        Some("sliding_attention") => Ok(Some(window)),
+        _ => Err(format!("`layer_types` has `{kind}`, expected full_attention or sliding_attention")),
     };
-    let original_context = || -> Result<f64, String> {
-        let name = "original_max_position_embeddings";
-        let original = file.number(name)?.or(parameters.number(name)?);
-        Ok(original.unwrap_or(context_length as f64))
-    };
-    match rope_type {
-        "default" => Ok(RopeScaling::None),
-        "linear" => Ok(RopeScaling::Linear { factor: parameters.required_number("factor")? }),
-        "llama3" => Ok(RopeScaling::Llama3 {
-            factor: parameters.required_number("factor")?,
-            low_freq_factor: parameters.required_number("low_freq_factor")?,
-            high_freq_factor: parameters.required_number("high_freq_factor")?,
-            original_context: original_context()?,
-        }),
-        "yarn" => yarn(&parameters, original_context()?, context_length),
-        other => Err(format!("the rotary scaling is `{other}`, expected one of default, linear, llama3, yarn")),
-    }
-}
-
-fn yarn(parameters: &Fields, original_context: f64, context_length: usize) -> Result<RopeScaling, String> {
-    let factor = parameters.number("factor")?.unwrap_or(context_length as f64 / original_context);
-    let attention_factor = match (parameters.number("attention_factor")?, parameters.number("mscale")?) {
-        (Some(given), _) => given,
-        (None, mscale) => {
-            // `mscale` and `mscale_all_dim` scale the logarithm above and below the line; they count only together.
-            let scaled = |scale: f64| if factor <= 1.0 { 1.0 } else { 0.1 * scale * factor.ln() + 1.0 };
-            let given = |scale: Option<f64>| scale.filter(|&scale| scale != 0.0);
-            match (given(mscale), given(parameters.number("mscale_all_dim")?)) {
-                (Some(above), Some(below)) => scaled(above) / scaled(below),
-                _ => yarn_attention_factor(factor),
-            }
-        }
-    };
-    Ok(RopeScaling::Yarn {
-        factor,
-        attention_factor,
-        beta_fast: parameters.number("beta_fast")?.unwrap_or(32.0),
-        beta_slow: parameters.number("beta_slow")?.unwrap_or(1.0),
-        original_context,
-        truncate: parameters.value("truncate").is_none_or(|truncate| truncate != &Value::Bool(false)),
-    })
-}
-
-/// A JSON object read field by field. `null` counts as absent, as it does for the library that writes these files.
-struct Fields<'a>(&'a Map<String, Value>);
-
-impl<'a> Fields<'a> {
-    fn of(value: &'a Value, what: &str) -> Result<Self, String> {
-        value.as_object().map(Self).ok_or_else(|| format!("{what} is not a JSON object"))
-    }
-
-    fn value(&self, name: &str) -> Option<&'a Value> {
-        self.0.get(name).filter(|value| !value.is_null())
-    }
-
-    fn text(&self, name: &str) -> Result<Option<&'a str>, String> {
-        self.typed(name, "a string", Value::as_str)
-    }
-
-    fn flag(&self, name: &str) -> Result<bool, String> {
-        Ok(self.typed(name, "true or false", Value::as_bool)?.unwrap_or(false))
-    }
-
-    fn number(&self, name: &str) -> Result<Option<f64>, String> {
-        self.typed(name, "a number", Value::as_f64)
-    }
-
-    fn count(&self, name: &str) -> Result<Option<usize>, String> {
-        self.typed(name, "an integer of at least 0", |value| value.as_u64()?.try_into().ok())
-    }
-
-    fn required(&self, name: &str) -> Result<usize, String> {
-        self.count(name)?.ok_or_else(|| format!("no `{name}`"))
-    }
-
-    fn required_number(&self, name: &str) -> Result<f64, String> {
-        self.number(name)?.ok_or_else(|| format!("no `{name}` in the rotary settings"))
-    }
-
-    fn typed<T>(
-        &self,
-        name: &str,
-        expected: &str,
-        convert: impl FnOnce(&'a Value) -> Option<T>,
-    ) -> Result<Option<T>, String> {
-        let Some(value) = self.value(name) else { return Ok(None) };
-        let describe = || match value {
-            Value::Array(_) => "a list".to_owned(),
-            Value::Object(_) => "an object".to_owned(),
-            scalar => format!("`{scalar}`"),
-        };
-        convert(value).map(Some).ok_or_else(|| format!("`{name}` is {}, expected {expected}", describe()))
-    }
+    types.iter().map(window_of).collect()
 }
