@@ -213,6 +213,9 @@ pub(crate) struct ExportArguments {
     /// Operators that multiply: veridraft (exact speculation, for the CPU), or standard (Gemm and MatMulNBits)
     #[arg(long, value_name = "OPERATORS", default_value = "veridraft")]
     pub(crate) matmul: MatMulOperators,
+    /// Also give out the residual stream behind so many layers, for draft heads: 0 is the embedding
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
+    pub(crate) hidden_states: Vec<usize>,
 }
 
 /// A count of at least one.

@@ -7,12 +7,15 @@ use crate::checkpoint::Checkpoint;
 use crate::{Error, MatMulOperators, Result, Weights, architecture};
 
 /// How a checkpoint is exported.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ExportConfig {
     /// Format of the weights.
     pub weights: Weights,
     /// What multiplies them.
     pub operators: MatMulOperators,
+    /// Numbers of layers behind which the graph gives out the residual stream, as `hidden_states.N`, for draft heads
+    /// that read it: 0 is the embedding, the count of layers what the last norm reads.
+    pub hidden_states: Vec<usize>,
 }
 
 /// How far an export has come.

@@ -16,7 +16,7 @@ mod error;
 
 pub use batch::{Batch, BlockId, TokenId, TreeMask};
 pub use causal_model::{
-    CausalModel, CausalModelConfig, FORMAT_VERSION, MatMulOperators, Metadata, Profile, UnsizedModel,
+    CausalModel, CausalModelConfig, FORMAT_VERSION, HiddenStates, MatMulOperators, Metadata, Profile, UnsizedModel,
 };
 pub use chat_template::{ChatTemplate, Message};
 pub use error::{Error, Result};

@@ -9,6 +9,7 @@ For each case a folder in `architectures/`:
 config.json, model.safetensors   a random checkpoint of two layers, as transformers writes it; weights are f16
 model.gguf                       the same model as llama.cpp's converters write it, where they know it
 token_ids.json, logits.f32       a text longer than every sliding window, and its logits, [tokens, vocabulary], in f32
+hidden_states.f32                for some: what goes into the first layer and comes out of each, [3, tokens, hidden]
 
 Weights come from fixed seeds and are f16, so that the files are small and f32 holds them exactly.
 """
@@ -37,6 +38,8 @@ SHORT_FACTORS = [1.0 + 0.25 * index for index in range(6)]
 LONG_FACTORS = [2.0 + 0.5 * index for index in range(6)]
 LLAMA_3 = dict(rope_type="llama3", rope_theta=10000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
                original_max_position_embeddings=32)
+
+WITH_HIDDEN_STATES = ["llama3", "gemma3", "gpt2"]
 
 # Settings of this run, not of the model.
 LEFT_OUT = ["transformers_version", "_name_or_path", "_attn_implementation", "dtype"]
@@ -112,12 +115,26 @@ def write(case):
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "model.safetensors").chmod(0o644)
     with torch.no_grad():
+        states = between_layers(model)
         logits = model(torch.tensor([tokens()])).logits[0].float().numpy()
+    if case in WITH_HIDDEN_STATES:
+        (folder / "hidden_states.f32").write_bytes(np.stack(states).astype("<f4").tobytes())
     (folder / "token_ids.json").write_text(json.dumps(tokens()) + "\n")
     (folder / "logits.f32").write_bytes(logits.astype("<f4").tobytes())
     if case in GGUF:
         write_gguf(case, model, folder / "model.gguf")
     print(f"{case}: logits from {logits.min():.2f} to {logits.max():.2f}")
+
+
+def between_layers(model):
+    """A list that the next run fills with what goes into the first layer and comes out of each."""
+    states, layers = [], next(part for part in model.modules() if isinstance(part, torch.nn.ModuleList))
+    keep = lambda value: states.append((value[0] if isinstance(value, tuple) else value)[0].numpy().copy())
+    layers[0].register_forward_pre_hook(lambda _, inputs, named: keep(inputs or named["hidden_states"]),
+                                        with_kwargs=True)
+    for layer in layers:
+        layer.register_forward_hook(lambda _, inputs, output: keep(output))
+    return states
 
 
 def pairs_interleaved(weight, heads):

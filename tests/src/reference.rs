@@ -64,7 +64,17 @@ impl Reference {
 
     /// The text's logits, `[tokens, VOCABULARY]`.
     pub fn logits(&self) -> Result<Vec<f32>> {
-        let bytes = fs::read(self.folder().join("logits.f32"))?;
+        self.floats("logits.f32")
+    }
+
+    /// What goes into the first layer and comes out of each, `[3, tokens, hidden]`; `None` where that is not known.
+    pub fn hidden_states(&self) -> Result<Option<Vec<f32>>> {
+        let name = "hidden_states.f32";
+        self.folder().join(name).exists().then(|| self.floats(name)).transpose()
+    }
+
+    fn floats(&self, name: &str) -> Result<Vec<f32>> {
+        let bytes = fs::read(self.folder().join(name))?;
         Ok(bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
     }
 }

@@ -30,16 +30,16 @@ impl TinyLlama {
 
     /// Writes a checkpoint and exports it as it is, in f32.
     pub fn create() -> Result<Self> {
-        Self::create_with(ExportConfig::default())
+        Self::create_with(&ExportConfig::default())
     }
 
     /// Writes a checkpoint and exports it.
-    pub fn create_with(config: ExportConfig) -> Result<Self> {
+    pub fn create_with(config: &ExportConfig) -> Result<Self> {
         let tiny = Self { folder: tempfile::tempdir()? };
         fs::create_dir(tiny.checkpoint())?;
         write_checkpoint(&tiny.checkpoint())?;
         fs::create_dir(tiny.model())?;
-        export(&tiny.checkpoint(), &tiny.model(), &config, &|_| {})?;
+        export(&tiny.checkpoint(), &tiny.model(), config, &|_| {})?;
         Ok(tiny)
     }
 

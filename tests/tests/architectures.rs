@@ -29,7 +29,7 @@ fn open(source: &Path, config: &ExportConfig, threads: usize) -> Result<(TempDir
 }
 
 fn exported(weights: Weights, operators: MatMulOperators) -> ExportConfig {
-    ExportConfig { weights, operators }
+    ExportConfig { weights, operators, ..ExportConfig::default() }
 }
 
 /// The logits of the reference's text, and what transformers gives.

@@ -11,7 +11,7 @@ fn tokens(count: usize) -> Vec<TokenId> {
 }
 
 fn tiny_llama(weights: Weights) -> Result<TinyLlama> {
-    TinyLlama::create_with(ExportConfig { weights, ..ExportConfig::default() })
+    TinyLlama::create_with(&ExportConfig { weights, ..ExportConfig::default() })
 }
 
 /// Keys and values, or weights, in fewer bits change numbers, and nothing of this.
@@ -65,8 +65,9 @@ fn every_chunking_gives_the_same_with_keys_and_values_in_8_bits() -> Result<()> 
 /// What ONNX Runtime's own operators promise for floats, with the library that is pinned.
 #[test]
 fn every_chunking_gives_the_same_with_standard_products_of_floats() -> Result<()> {
-    let config = ExportConfig { weights: Weights::F32, operators: MatMulOperators::Standard };
-    check_chunkings_of(&TinyLlama::create_with(config)?, KvType::F32)
+    let config =
+        ExportConfig { weights: Weights::F32, operators: MatMulOperators::Standard, ..ExportConfig::default() };
+    check_chunkings_of(&TinyLlama::create_with(&config)?, KvType::F32)
 }
 
 #[test]

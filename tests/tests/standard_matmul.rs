@@ -7,7 +7,7 @@ use veridraft_tests::TinyLlama;
 
 /// Logits of a few tokens, and whether the model claims to be row-exact.
 fn logits(weights: Weights, operators: MatMulOperators) -> Result<(Vec<f32>, bool)> {
-    let tiny = TinyLlama::create_with(ExportConfig { weights, operators })?;
+    let tiny = TinyLlama::create_with(&ExportConfig { weights, operators, ..ExportConfig::default() })?;
     let mut model = tiny.open(2, 16)?;
     let batch = Batch {
         token_ids: vec![5, 80, 200, 17],

@@ -24,7 +24,8 @@ pub(crate) fn run(arguments: &ExportArguments) -> Result<()> {
         .tempdir_in(parent)
         .with_context(|| format!("cannot create a folder in `{}`", parent.display()))?;
     let bar = ExportBar::start(&format!("exporting {}", arguments.source.display()));
-    let config = ExportConfig { weights: arguments.weights, operators: arguments.matmul };
+    let hidden_states = arguments.hidden_states.clone();
+    let config = ExportConfig { weights: arguments.weights, operators: arguments.matmul, hidden_states };
     export(&arguments.source, unfinished.path(), &config, &|progress| {
         bar.set(progress.tensors_done, progress.tensors_total);
     })?;

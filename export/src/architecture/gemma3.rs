@@ -29,9 +29,11 @@ pub(super) fn write(writer: &mut Writer) -> Result<()> {
     let scale = writer.graph.constant("embedding_scale", &[1], &[(config.hidden as f32).sqrt()])?;
     let mut hidden = writer.graph.standard("Mul", "scaled_embedding", &[&rows, &scale], &[]);
     let tables = writer.rotary_tables()?;
+    writer.hidden_state(0, &hidden);
     for layer in 0..config.layers {
         hidden = attention(writer, layer, &hidden, &tables)?;
         hidden = mlp(writer, layer, &hidden)?;
+        writer.hidden_state(layer + 1, &hidden);
     }
     let wanted = writer.wanted_rows(&hidden);
     writer.logits(&wanted, Some("model.norm.weight"), embedding)

@@ -24,8 +24,10 @@ pub(super) fn write(writer: &mut Writer) -> Result<()> {
     let positions =
         writer.graph.standard("Gather", "positions_embedding", &[&positions, &writer.inputs.positions], &[]);
     let mut hidden = writer.add("embedding_sum", &tokens, &positions);
+    writer.hidden_state(0, &hidden);
     for layer in 0..config.layers {
         hidden = block(writer, layer, &hidden)?;
+        writer.hidden_state(layer + 1, &hidden);
     }
     let wanted = writer.wanted_rows(&hidden);
     let normalized = writer.layer_norm("ln_f", &wanted)?;

@@ -24,10 +24,12 @@ pub(super) fn write(writer: &mut Writer) -> Result<()> {
     let embedding = Matrix::new("embed_in.weight", config.vocabulary, config.hidden);
     let mut hidden = writer.embedding(embedding.clone())?;
     let tables = writer.rotary_tables()?;
+    writer.hidden_state(0, &hidden);
     for layer in 0..config.layers {
         let attended = attention(writer, layer, &hidden, &tables)?;
         let mlp_input = if config.parallel_residual { &hidden } else { &attended };
         hidden = mlp(writer, layer, mlp_input, &attended)?;
+        writer.hidden_state(layer + 1, &hidden);
     }
     let wanted = writer.wanted_rows(&hidden);
     let normalized = writer.layer_norm("final_layer_norm", &wanted)?;

@@ -31,9 +31,11 @@ pub(super) fn write(writer: &mut Writer) -> Result<()> {
     let embedding = Matrix::new("model.embed_tokens.weight", config.vocabulary, config.hidden);
     let mut hidden = writer.embedding(embedding.clone())?;
     let tables = writer.rotary_tables()?;
+    writer.hidden_state(0, &hidden);
     for layer in 0..config.layers {
         hidden = attention(writer, layer, &hidden, &tables)?;
         hidden = mlp(writer, layer, &hidden)?;
+        writer.hidden_state(layer + 1, &hidden);
     }
     let wanted = writer.wanted_rows(&hidden);
     writer.logits(&wanted, Some("model.norm.weight"), embedding)

@@ -43,6 +43,7 @@ pub(crate) fn write_graph(
     written: &dyn Fn(),
 ) -> Result<()> {
     let tensors = Tensors::new(source, written);
+    tensors.check_hidden_states(config, &export.hidden_states)?;
     let mut writer = Writer::new(GraphBuilder::create(path)?, config, &tensors, export);
     (architecture(config).write)(&mut writer)?;
     tensors.check_all_taken(config)?;

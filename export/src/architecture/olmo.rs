@@ -21,6 +21,7 @@ pub(super) fn write(writer: &mut Writer) -> Result<()> {
         |writer: &mut Writer, name: &str, input: &Value| writer.normalized("LayerNormalization", name, &[input, &ones]);
     let mut hidden = writer.embedding(embedding.clone())?;
     let tables = writer.rotary_tables()?;
+    writer.hidden_state(0, &hidden);
     for layer in 0..config.layers {
         let name = |part: &str| format!("model.layers.{layer}.{part}");
         let input = norm(writer, &name("input_norm"), &hidden);
@@ -31,6 +32,7 @@ pub(super) fn write(writer: &mut Writer) -> Result<()> {
         let input = norm(writer, &name("mlp_norm"), &hidden);
         let gated = writer.product(gate_up(config, layer, &input))?;
         hidden = writer.product(Product { residual: Some(&hidden), ..down(config, layer, &gated) })?;
+        writer.hidden_state(layer + 1, &hidden);
     }
     let wanted = writer.wanted_rows(&hidden);
     let normalized = norm(writer, "final_norm", &wanted);

@@ -17,6 +17,7 @@ pub(super) fn write(writer: &mut Writer) -> Result<()> {
     let embedding = Matrix::new("model.embed_tokens.weight", config.vocabulary, config.hidden);
     let mut hidden = writer.embedding(embedding.clone())?;
     let tables = writer.rotary_tables()?;
+    writer.hidden_state(0, &hidden);
     for layer in 0..config.layers {
         let name = |part: &str| format!("model.layers.{layer}.{part}");
         let qkv = writer.product(qkv(config, layer, &hidden))?;
@@ -30,6 +31,7 @@ pub(super) fn write(writer: &mut Writer) -> Result<()> {
         let output = writer.product(down(config, layer, &gated))?;
         let output = writer.rms_norm(&name("post_feedforward_layernorm"), &output)?;
         hidden = writer.add(&name("mlp_residual"), &hidden, &output);
+        writer.hidden_state(layer + 1, &hidden);
     }
     let wanted = writer.wanted_rows(&hidden);
     writer.logits(&wanted, Some("model.norm.weight"), embedding)

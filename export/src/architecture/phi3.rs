@@ -21,6 +21,7 @@ pub(super) fn write(writer: &mut Writer) -> Result<()> {
     let columns = (config.heads + 2 * config.kv_heads) * config.head_dim;
     let mut hidden = writer.embedding(embedding.clone())?;
     let tables = writer.rotary_tables()?;
+    writer.hidden_state(0, &hidden);
     for layer in 0..config.layers {
         let name = |part: &str| format!("model.layers.{layer}.{part}");
         let norm = Some((name("input_layernorm.weight"), config.norm_eps));
@@ -31,6 +32,7 @@ pub(super) fn write(writer: &mut Writer) -> Result<()> {
         let norm = Some((name("post_attention_layernorm.weight"), config.norm_eps));
         let gated = writer.product(Product { norm, ..gate_up(config, layer, &hidden) })?;
         hidden = writer.product(Product { residual: Some(&hidden), ..down(config, layer, &gated) })?;
+        writer.hidden_state(layer + 1, &hidden);
     }
     let wanted = writer.wanted_rows(&hidden);
     writer.logits(&wanted, Some("model.norm.weight"), embedding)

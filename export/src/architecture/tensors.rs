@@ -39,6 +39,19 @@ impl<'a> Tensors<'a> {
         (self.written)();
     }
 
+    /// Refuses to give out what stands behind layers that the model does not have, or the same twice.
+    pub(super) fn check_hidden_states(&self, config: &DecoderConfig, layers: &[usize]) -> Result<()> {
+        if let Some(found) = layers.iter().find(|&&found| found > config.layers) {
+            let most = config.layers;
+            return Err(self.wrong(format!("hidden state {found} is asked for, expected 0 to {most}, its layers")));
+        }
+        let is_repeated = |&(index, found): &(usize, &usize)| layers[..index].contains(found);
+        match layers.iter().enumerate().find(is_repeated) {
+            Some((_, found)) => Err(self.wrong(format!("hidden state {found} is asked for twice"))),
+            None => Ok(()),
+        }
+    }
+
     /// Refuses tensors that the graph has no place for: leaving one out would change the model without a word.
     pub(super) fn check_all_taken(&self, config: &DecoderConfig) -> Result<()> {
         let taken = self.taken.borrow();

@@ -20,6 +20,7 @@ pub(super) struct Writer<'a> {
     pub(super) inputs: Inputs,
     tensors: &'a Tensors<'a>,
     products: Box<dyn Products>,
+    hidden_states: &'a [usize],
 }
 
 /// The graph's inputs; axes as `veridraft.PagedAttention` documents them.
@@ -65,12 +66,22 @@ impl<'a> Writer<'a> {
         mut graph: GraphBuilder,
         config: &'a DecoderConfig,
         tensors: &'a Tensors<'a>,
-        export: &ExportConfig,
+        export: &'a ExportConfig,
     ) -> Self {
         graph.domain(DOMAIN, 1);
         describe(&mut graph, config, export);
         let inputs = Inputs::declare(&mut graph);
-        Self { graph, config, inputs, tensors, products: super::products::new(export) }
+        let products = super::products::new(export);
+        Self { graph, config, inputs, tensors, products, hidden_states: &export.hidden_states }
+    }
+
+    /// Gives out the residual stream behind so many layers if it was asked for.
+    pub(super) fn hidden_state(&mut self, layers: usize, hidden: &Value) {
+        if self.hidden_states.contains(&layers) {
+            // A node of its own, because an output bears the name of what it is.
+            let output = self.graph.standard("Identity", &format!("hidden_states.{layers}"), &[hidden], &[]);
+            self.graph.output(&output, ElementType::F32, "rows", self.config.hidden);
+        }
     }
 
     /// The rows of `matrix` that the input's tokens name.
@@ -203,6 +214,10 @@ fn describe(graph: &mut GraphBuilder, config: &DecoderConfig, export: &ExportCon
     graph.metadata("veridraft.vocabulary", config.vocabulary);
     graph.metadata("veridraft.context_length", config.context_length);
     graph.metadata("veridraft.layers", config.layers);
+    if !export.hidden_states.is_empty() {
+        let layers: Vec<_> = export.hidden_states.iter().map(usize::to_string).collect();
+        graph.metadata("veridraft.hidden_states", layers.join(","));
+    }
 }
 
 fn attention_attributes(config: &DecoderConfig, layer: usize) -> [(&'static str, Attribute); 11] {

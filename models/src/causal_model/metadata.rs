@@ -25,6 +25,8 @@ pub struct Metadata {
     pub context_length: usize,
     /// Transformer layers.
     pub layers: usize,
+    /// Numbers of layers behind which the graph gives out the residual stream, in the order of the outputs.
+    pub hidden_states: Vec<usize>,
 }
 
 impl Metadata {
@@ -63,6 +65,14 @@ impl Metadata {
             vocabulary: count("veridraft.vocabulary")?,
             context_length: count("veridraft.context_length")?,
             layers: count("veridraft.layers")?,
+            hidden_states: hidden_states(metadata.custom("veridraft.hidden_states").as_deref())
+                .map_err(|reason| Error::model_file(path, reason))?,
         })
     }
+}
+
+fn hidden_states(found: Option<&str>) -> Result<Vec<usize>, String> {
+    let wrong = |found| format!("metadata `veridraft.hidden_states` is \"{found}\", expected numbers and commas");
+    let Some(found) = found else { return Ok(Vec::new()) };
+    found.split(',').map(|layers| layers.parse().map_err(|_| wrong(found))).collect()
 }

@@ -1,22 +1,25 @@
 //! A causal language model exported by Veridraft, run by ONNX Runtime on the CPU over paged KV.
 
 mod batch_tensors;
+mod hidden_states;
 pub(crate) mod kv_pages;
 mod matmul_operators;
 mod metadata;
+mod pass;
 mod profile;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ort::session::{Session, SessionInputValue};
-use ort::value::Tensor;
+use ort::session::{Session, SessionOutputs};
 use veridraft_kernels::{KvType, Parallel, Pool, Simd};
 
 use self::batch_tensors::BatchTensors;
+pub use self::hidden_states::HiddenStates;
 use self::kv_pages::{BLOCK_TOKENS, KvPages};
 pub use self::matmul_operators::MatMulOperators;
 pub use self::metadata::{FORMAT_VERSION, Metadata};
+use self::pass::{rows_of, run};
 pub use self::profile::Profile;
 use self::profile::TraceFolder;
 use crate::operators::{DOMAIN, Embedding, MatMul, PagedAttention};
@@ -162,27 +165,19 @@ impl LanguageModel for CausalModel {
 
     fn forward(&mut self, batch: &Batch) -> Result<Logits> {
         let tensors = BatchTensors::new(batch, self.metadata.vocabulary)?;
-        let inputs: Vec<(&str, SessionInputValue)> = vec![
-            ("input_ids", tensor([tensors.rows()], tensors.input_ids)?),
-            ("positions", tensor([tensors.positions.len()], tensors.positions)?),
-            ("slot_mapping", tensor([tensors.slot_mapping.len()], tensors.slot_mapping)?),
-            ("block_tables", tensor([tensors.sequences, tensors.blocks_per_table], tensors.block_tables)?),
-            ("query_starts", tensor([tensors.query_starts.len()], tensors.query_starts)?),
-            ("tree_mask", tensor([tensors.mask_rows, tensors.mask_width], tensors.tree_mask)?),
-            ("logit_rows", tensor([tensors.logit_rows.len()], tensors.logit_rows)?),
-        ];
-        let _awake = self.pool.pass();
-        let outputs = self.session.run(inputs).map_err(|error| Error::Runtime(one_line(&error)))?;
-        let logits = outputs.get("logits");
-        let logits =
-            logits.ok_or_else(|| Error::model_file(&self.path, "no output `logits`; export the checkpoint again"))?;
-        let (shape, values) = logits.try_extract_tensor::<f32>().map_err(|error| Error::Runtime(one_line(&error)))?;
-        if shape[..] != [batch.logit_rows.len() as i64, self.metadata.vocabulary as i64] {
-            let reason =
-                format!("`logits` is {shape:?}, expected [{}, {}]", batch.logit_rows.len(), self.metadata.vocabulary);
-            return Err(Error::model_file(&self.path, reason));
-        }
-        Ok(Logits { vocabulary: self.metadata.vocabulary, values: values.to_vec() })
+        let outputs = run(&mut self.session, &self.pool, tensors)?;
+        logits(&outputs, &self.path, batch, &self.metadata)
+    }
+}
+
+fn logits(outputs: &SessionOutputs, path: &Path, batch: &Batch, metadata: &Metadata) -> Result<Logits> {
+    let vocabulary = metadata.vocabulary;
+    match rows_of(outputs, path, "logits", batch.logit_rows.len())? {
+        (values, columns) if columns == vocabulary => Ok(Logits { vocabulary, values }),
+        (_, columns) => Err(Error::model_file(
+            path,
+            format!("`logits` has {columns} columns, expected the vocabulary, {vocabulary}"),
+        )),
     }
 }
 
@@ -226,14 +221,6 @@ fn block_count(kv_memory: Option<u64>, block_bytes: usize, context_length: usize
         return Err(Error::Setting(format!("{found} bytes, expected at least {block_bytes}, the size of one block")));
     }
     Ok(blocks)
-}
-
-fn tensor<T, const N: usize>(shape: [usize; N], values: Vec<T>) -> Result<SessionInputValue<'static>>
-where
-    T: ort::value::PrimitiveTensorElementType + std::fmt::Debug + Clone + 'static,
-{
-    let tensor = Tensor::from_array((shape, values)).map_err(|error| Error::Runtime(one_line(&error)))?;
-    Ok(tensor.into())
 }
 
 /// ONNX Runtime's messages may span lines; ours do not.
