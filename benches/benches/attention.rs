@@ -18,6 +18,7 @@ const CONFIG: AttentionConfig = AttentionConfig {
     scale: 0.125,
     rotary_dim: 0,
     window: None,
+    softcap: None,
     block_tokens: 16,
 };
 

@@ -17,6 +17,7 @@ const CONFIG: AttentionConfig = AttentionConfig {
     scale: SCALE,
     rotary_dim: HEAD_DIM,
     window: None,
+    softcap: None,
     block_tokens: 16,
 };
 

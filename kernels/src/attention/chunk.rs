@@ -111,9 +111,10 @@ impl<L: Lanes, E: Element, const QUERIES: usize, const KEYS: usize, const OUTPUT
 
     fn soften(&mut self, blocks: &[Block<E>]) {
         self.score_branches();
+        let softcap = self.walk.attention.config.softcap;
         for ((state, seen), scores) in self.states.iter_mut().zip(&self.seen).zip(self.weights.iter_mut()) {
             if !seen.is_empty() {
-                *state = Some(self.lanes.run(Soften { scores, seen: seen.clone() }));
+                *state = Some(self.lanes.run(Soften { scores, seen: seen.clone(), softcap }));
             }
         }
         if E::IS_SCALED {

@@ -21,6 +21,8 @@ pub struct AttentionConfig {
     pub rotary_dim: usize,
     /// A row sees this many latest positions, itself included; `None` is all.
     pub window: Option<usize>,
+    /// Scores are bent to stay below it: `softcap * tanh(score / softcap)`; `None` leaves them.
+    pub softcap: Option<f32>,
     /// Slots in a block, a multiple of 8 up to 64.
     pub block_tokens: usize,
 }
@@ -41,8 +43,12 @@ impl AttentionConfig {
         check(turned, "rotary_dim", rotary_dim, "an even number, at most `head_dim`")?;
         check(tiled(block_tokens, 64), "block_tokens", block_tokens, "a multiple of 8, at most 64")?;
         check(self.window != Some(0), "window", 0, "at least 1")?;
-        let positive = self.scale.is_finite() && self.scale > 0.0;
-        Error::unless(positive, || format!("`scale` is {}, expected a positive number", self.scale))
+        let positive = |name: &str, found: f32| {
+            let valid = found.is_finite() && found > 0.0;
+            Error::unless(valid, || format!("`{name}` is {found}, expected a positive number"))
+        };
+        positive("scale", self.scale)?;
+        self.softcap.map_or(Ok(()), |softcap| positive("softcap", softcap))
     }
 
     /// Query heads that share a key and value head.

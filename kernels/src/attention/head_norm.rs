@@ -73,8 +73,8 @@ mod tests {
     use super::*;
 
     fn config(heads: usize, kv_heads: usize, head_dim: usize) -> AttentionConfig {
-        let (scale, rotary_dim, window, block_tokens) = (1.0, 0, None, 16);
-        AttentionConfig { heads, kv_heads, head_dim, scale, rotary_dim, window, block_tokens }
+        let (scale, rotary_dim, window, softcap, block_tokens) = (1.0, 0, None, None, 16);
+        AttentionConfig { heads, kv_heads, head_dim, scale, rotary_dim, window, softcap, block_tokens }
     }
 
     /// What the definition gives in f64, for numbers that share a norm.

@@ -5,7 +5,7 @@
 //! Gimelshein 2018; cut as in Flash-Decoding, Dao et al. 2023), and chunks are merged in order:
 //!
 //! ```text
-//! score(j)   = scale * (((q0 k0) + q1 k1) + ...)                one sum, over the head in order
+//! score(j)   = scale * (((q0 k0) + q1 k1) + ...)                one sum, over the head in order; then bent by itself
 //! chunk c    : m = max score(j), p(j) = exp(score(j) - m)       j in the chunk and seen by the row
 //!              l = sum p(j), eight sums by j mod 8, then added in order
 //!              o = ((p(j0) v(j0)) + p(j1) v(j1)) + ...          one sum for each number of the head, over j in order

@@ -15,6 +15,8 @@ pub(super) struct Soften<'a> {
     pub(super) scores: &'a mut [f32; CHUNK],
     /// Positions that the query sees, counted from the chunk's first; not empty.
     pub(super) seen: Range<usize>,
+    /// What scores are bent to stay below, each by itself.
+    pub(super) softcap: Option<f32>,
 }
 
 impl Job for Soften<'_> {
@@ -22,6 +24,9 @@ impl Job for Soften<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self, lanes: L) -> State {
+        if let Some(softcap) = self.softcap {
+            self.scores[self.seen.clone()].iter_mut().for_each(|score| *score = softcap * (*score / softcap).tanh());
+        }
         let start = self.seen.start / LANES * LANES;
         let scores = &mut self.scores[start..self.seen.end.next_multiple_of(LANES)];
         scores[..self.seen.start - start].fill(f32::NEG_INFINITY);

@@ -156,9 +156,6 @@ fn layer_and_config(attributes: &Attributes) -> Result<(usize, AttentionConfig),
         return Err(format!("attribute `kind` is \"{kind}\", expected \"self\""));
     }
     let softcap = attributes.number("softcap")?;
-    if softcap != 0.0 {
-        return Err(format!("attribute `softcap` is {softcap}, expected 0"));
-    }
     let window = attributes.count("window")?;
     let config = AttentionConfig {
         heads: attributes.count("heads")?,
@@ -167,6 +164,7 @@ fn layer_and_config(attributes: &Attributes) -> Result<(usize, AttentionConfig),
         scale: attributes.number("scale")?,
         rotary_dim: attributes.count("rotary_dim")?,
         window: (window > 0).then_some(window),
+        softcap: (softcap != 0.0).then_some(softcap),
         block_tokens: BLOCK_TOKENS,
     };
     config.check().map_err(|error| error.to_string())?;

@@ -14,6 +14,7 @@ fn check(kv_type: KvType, row: [f32; HEAD_DIM], expected: [f32; HEAD_DIM]) {
         scale: 1.0,
         rotary_dim: 0,
         window: None,
+        softcap: None,
         block_tokens: 8,
     };
     let mut pages = LayerPages::new(&config, kv_type, 1);
@@ -74,6 +75,7 @@ fn a_copied_slot_holds_the_same_bits_and_others_are_as_before() {
             scale: 1.0,
             rotary_dim: 0,
             window: None,
+            softcap: None,
             block_tokens: 8,
         };
         let mut pages = LayerPages::new(&config, kv_type, 2);

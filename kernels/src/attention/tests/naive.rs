@@ -79,7 +79,11 @@ impl Case {
         let first = self.config.window.map_or(0, |window| walk.len().saturating_sub(window));
         let seen: Vec<_> = walk[first..].iter().map(|&index| &stored[index]).collect();
         let dot = |key: &[f64]| query.iter().zip(key).map(|(q, k)| q * k).sum::<f64>();
-        let scores: Vec<f64> = seen.iter().map(|[key, _]| dot(key) * f64::from(self.config.scale)).collect();
+        let bent = |score: f64| match self.config.softcap.map(f64::from) {
+            Some(softcap) => softcap * (score / softcap).tanh(),
+            None => score,
+        };
+        let scores: Vec<f64> = seen.iter().map(|[key, _]| bent(dot(key) * f64::from(self.config.scale))).collect();
         let largest = scores.iter().copied().fold(f64::MIN, f64::max);
         let weights: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
         let sum: f64 = weights.iter().sum();

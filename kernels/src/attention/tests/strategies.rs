@@ -6,20 +6,31 @@ use super::case::{Case, Sequence};
 use crate::attention::{AttentionConfig, KvType};
 
 pub(super) fn config() -> AttentionConfig {
-    AttentionConfig { heads: 3, kv_heads: 1, head_dim: 16, scale: 0.25, rotary_dim: 16, window: None, block_tokens: 16 }
+    AttentionConfig {
+        heads: 3,
+        kv_heads: 1,
+        head_dim: 16,
+        scale: 0.25,
+        rotary_dim: 16,
+        window: None,
+        softcap: None,
+        block_tokens: 16,
+    }
 }
 
 pub(super) fn configs() -> impl Strategy<Value = AttentionConfig> {
     let window = prop_oneof![3 => Just(None), 1 => (1..400_usize).prop_map(Some)];
+    let softcap = prop_oneof![3 => Just(None), 1 => (0.5..4.0_f32).prop_map(Some)];
     let block_tokens = prop_oneof![Just(8_usize), Just(16), Just(24), Just(32), Just(64)];
-    (1..4_usize, 1..4_usize, 1..4_usize, 0..9_usize, window, block_tokens).prop_map(
-        |(group, kv_heads, width, rotary, window, block_tokens)| AttentionConfig {
+    (1..4_usize, 1..4_usize, 1..4_usize, 0..9_usize, (window, softcap), block_tokens).prop_map(
+        |(group, kv_heads, width, rotary, (window, softcap), block_tokens)| AttentionConfig {
             heads: group * kv_heads,
             kv_heads,
             head_dim: width * 16,
             scale: 1.0 / ((width * 16) as f32).sqrt(),
             rotary_dim: (rotary * 2).min(width * 16),
             window,
+            softcap,
             block_tokens,
         },
     )
