@@ -35,6 +35,17 @@ struct Extras {
     attributes: Attributes,
 }
 
+impl Extras {
+    fn constants(&self, graph: &mut GraphBuilder) -> Result<Vec<Option<Value>>> {
+        let mut constants = Vec::new();
+        for (index, length) in self.inputs.iter().enumerate() {
+            let constant = |length: &usize| graph.constant(&format!("extra_{index}"), &[*length], &vec![1.0; *length]);
+            constants.push(length.as_ref().map(constant).transpose()?);
+        }
+        Ok(constants)
+    }
+}
+
 /// A model of one embedding, one attention and one product: tokens to logits, eight columns everywhere.
 fn write(path: &Path, attributes: &Attributes, weights: usize, second: bool, extras: &Extras) -> Result<()> {
     let mut graph = GraphBuilder::create(path)?;
@@ -83,11 +94,7 @@ fn write(path: &Path, attributes: &Attributes, weights: usize, second: bool, ext
         ("softcap", Float(0.0)),
         ("kind", Text("self".to_owned())),
     ];
-    let mut constants = Vec::new();
-    for (index, length) in extras.inputs.iter().enumerate() {
-        let constant = |length: &usize| graph.constant(&format!("extra_{index}"), &[*length], &vec![1.0; *length]);
-        constants.push(length.as_ref().map(constant).transpose()?);
-    }
+    let constants = extras.constants(&mut graph)?;
     let mut operands = [&qkv, &positions, &slot_mapping, &block_tables, &query_starts, &tree_mask].map(Some).to_vec();
     operands.push(None);
     operands.extend(constants.iter().map(Option::as_ref));

@@ -48,21 +48,21 @@ enum Arrangement {
 
 impl Arranged {
     /// Arranges a Hugging Face folder's tensors.
-    pub(super) fn folder(source: Box<dyn TensorSource>, config: &DecoderConfig) -> Box<dyn TensorSource> {
+    pub(super) fn folder(source: Box<dyn TensorSource>, config: &DecoderConfig) -> Result<Box<dyn TensorSource>> {
         match config.architecture.as_str() {
             "gpt2" => Self::by(source, gpt2),
             "gpt_neox" => Self::by(source, |name| gpt_neox(name, config)),
             "gemma3_text" => Self::by(source, gemma3),
             "phi3" => Self::by(source, |name| phi3(name, config)),
-            _ => source,
+            _ => Ok(source),
         }
     }
 
     /// Arranges a GGUF file's tensors.
-    pub(super) fn gguf(source: Box<dyn TensorSource>, config: &DecoderConfig) -> Box<dyn TensorSource> {
+    pub(super) fn gguf(source: Box<dyn TensorSource>, config: &DecoderConfig) -> Result<Box<dyn TensorSource>> {
         match config.architecture.as_str() {
             "phi3" => Self::by(source, |name| phi3(name, config)),
-            _ => source,
+            _ => Ok(source),
         }
     }
 
@@ -70,14 +70,19 @@ impl Arranged {
     fn by(
         source: Box<dyn TensorSource>,
         arrange: impl Fn(&str) -> Vec<(String, Arrangement)>,
-    ) -> Box<dyn TensorSource> {
-        let mut entries = BTreeMap::new();
+    ) -> Result<Box<dyn TensorSource>> {
+        let mut entries = BTreeMap::<String, Entry>::new();
         for name_in_source in source.names() {
             for (name, arrangement) in arrange(name_in_source) {
-                entries.insert(name, Entry { name_in_source: name_in_source.to_owned(), arrangement });
+                let entry = Entry { name_in_source: name_in_source.to_owned(), arrangement };
+                if let Some(earlier) = entries.insert(name, entry) {
+                    let earlier = earlier.name_in_source;
+                    let reason = format!("tensors `{earlier}` and `{name_in_source}` stand for the same, expected one");
+                    return Err(Error::Checkpoint { path: source.path().to_owned(), reason });
+                }
             }
         }
-        Box::new(Self { source, entries })
+        Ok(Box::new(Self { source, entries }))
     }
 
     fn find(&self, name: &str) -> Result<(&Entry, Vec<usize>)> {

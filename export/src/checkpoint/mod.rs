@@ -65,14 +65,14 @@ impl Checkpoint {
         let file = Arc::new(GgufFile::open(path)?);
         let config = config::from_gguf(&file)?;
         let tensors = GgufTensors::new(Arc::clone(&file), &config)?;
-        let tensors = Arranged::gguf(Box::new(tensors), &config);
+        let tensors = Arranged::gguf(Box::new(tensors), &config)?;
         Ok(Self { config, tensors, origin: Origin::Gguf(file) })
     }
 
     fn open_folder(folder: &Path) -> Result<Self> {
         let config = config::from_folder(folder)?;
         let tensors = SafetensorsSource::open(folder)?;
-        let tensors = Arranged::folder(Box::new(tensors), &config);
+        let tensors = Arranged::folder(Box::new(tensors), &config)?;
         Ok(Self { config, tensors, origin: Origin::Folder(folder.to_owned()) })
     }
 }

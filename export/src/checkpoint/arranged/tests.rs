@@ -39,7 +39,8 @@ impl TensorSource for Counted {
 }
 
 fn arranged(shape: &[usize], arrangement: &Arrangement) -> Box<dyn TensorSource> {
-    Arranged::by(Box::new(Counted(shape.to_vec())), |_| vec![("new".to_owned(), arrangement.clone())])
+    let arrange = |_: &str| vec![("new".to_owned(), arrangement.clone())];
+    Arranged::by(Box::new(Counted(shape.to_vec())), arrange).expect("one tensor")
 }
 
 fn check(shape: &[usize], arrangement: &Arrangement, expected: &[&[f32]]) {
@@ -94,4 +95,11 @@ fn names_lose_prefixes_and_masks() {
     );
     assert_eq!(named(gpt2("h.1.attn.bias")), None);
     assert_eq!(named(gemma3("model.norm.weight")), Some(("model.norm.weight".to_owned(), Arrangement::PlusOne)));
+}
+
+#[test]
+fn two_tensors_for_one_are_refused() {
+    let both = |_: &str| ["new", "new"].map(|name| (name.to_owned(), Arrangement::Same)).to_vec();
+    let error = Arranged::by(Box::new(Counted(vec![2])), both).err().expect("it should be refused").to_string();
+    assert_eq!(error, "`counted`: tensors `t` and `t` stand for the same, expected one");
 }

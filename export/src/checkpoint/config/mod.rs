@@ -182,6 +182,9 @@ impl DecoderConfig {
         if !self.head_dim.is_multiple_of(HEAD_DIM_STEP) {
             return Err(format!("the head size is {}, expected a multiple of {HEAD_DIM_STEP}", self.head_dim));
         }
+        if ["gpt2", "gpt_neox"].contains(&self.architecture.as_str()) {
+            self.check_heads_fill_the_stream()?;
+        }
         positive("the norm's epsilon", self.norm_eps.into())?;
         positive("the scale of attention", self.attention_scale.into())?;
         self.clip_qkv.map_or(Ok(()), |most| positive("the bound of q, k and v", most.into()))?;
@@ -189,6 +192,18 @@ impl DecoderConfig {
             return Err("the sliding window is 0, expected at least 1".to_owned());
         }
         if self.rotary_dim == 0 { Ok(()) } else { self.check_rotation() }
+    }
+
+    /// Where q, k and v are one matrix as wide as three residual streams.
+    fn check_heads_fill_the_stream(&self) -> Result<(), String> {
+        let Self { heads, kv_heads, head_dim, hidden, .. } = *self;
+        if kv_heads != heads {
+            return Err(format!("there are {kv_heads} key-value heads, expected {heads}, one for each attention head"));
+        }
+        if heads * head_dim != hidden {
+            return Err(format!("{heads} heads of {head_dim} numbers are not {hidden} columns"));
+        }
+        Ok(())
     }
 
     fn check_rotation(&self) -> Result<(), String> {

@@ -207,6 +207,14 @@ fn gpt_neox_is_read_in_both_spellings() {
 }
 
 #[test]
+fn heads_that_are_not_as_wide_as_the_stream_are_refused() {
+    check_refused("gpt_neox", json!({ "head_dim": 64 }), "4 heads of 64 numbers are not 128 columns");
+    let gguf = gguf("gpt2", "attention.layer_norm_epsilon").count("gpt2.attention.head_count_kv", 2);
+    let expected = "there are 2 key-value heads, expected 4, one for each attention head";
+    assert_eq!(read_gguf(&gguf), Err(format!("`model.gguf`: {expected}")));
+}
+
+#[test]
 fn olmo_may_bound_q_k_and_v() {
     check("olmo", json!({ "rms_norm_eps": 1e-3 }), &DecoderConfig { norm_eps: 1e-5, ..sized("olmo") });
     let bounded = DecoderConfig { norm_eps: 1e-5, clip_qkv: Some(8.0), ..sized("olmo") };
