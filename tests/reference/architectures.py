@@ -48,8 +48,8 @@ LEFT_OUT = ["transformers_version", "_name_or_path", "_attn_implementation", "dt
 CASES = {
     "llama3": ("Llama", dict(SIZES, head_dim=16, rope_parameters=LLAMA_3)),
     "mistral": ("Mistral", dict(SIZES, head_dim=32, sliding_window=WINDOW)),
-    "qwen2": ("Qwen2", dict(SIZES, tie_word_embeddings=True, use_sliding_window=True, sliding_window=WINDOW,
-                            max_window_layers=1)),
+    "qwen2_windows": ("Qwen2", dict(SIZES, tie_word_embeddings=True, use_sliding_window=True, sliding_window=WINDOW,
+                                    max_window_layers=1)),
     "qwen3": ("Qwen3", dict(SIZES, head_dim=32, tie_word_embeddings=True, rms_norm_eps=1e-5)),
     "gemma3": ("Gemma3Text", dict(
         SIZES, head_dim=32, query_pre_attn_scalar=20, sliding_window=WINDOW,
@@ -73,6 +73,9 @@ CASES = {
                                                              partial_rotary_factor=1.0))),
     "olmo": ("Olmo", dict(SIZES, clip_qkv=1.0)),
     "olmo2": ("Olmo2", dict(SIZES)),
+    "qwen2": ("Qwen2", dict(SIZES)),
+    "gemma2": ("Gemma2", dict(SIZES, head_dim=32, query_pre_attn_scalar=20, sliding_window=WINDOW,
+                              attn_logit_softcapping=2.0, final_logit_softcapping=5.0)),
 }
 
 
@@ -172,7 +175,9 @@ NEOX_MODEL = {"gpt_neox.embed_in": "token_embd", "gpt_neox.final_layer_norm": "o
 GGUF = {
     "llama3": ("llama", LLAMA_LAYER, LLAMA_MODEL),
     "mistral": ("llama", LLAMA_LAYER, LLAMA_MODEL),
+    "qwen2": ("qwen2", LLAMA_LAYER, LLAMA_MODEL),
     "qwen3": ("qwen3", LLAMA_LAYER, LLAMA_MODEL),
+    "gemma2": ("gemma2", POST_NORMS, LLAMA_MODEL),
     "gemma3": ("gemma3", POST_NORMS, LLAMA_MODEL),
     "phi3": ("phi3", LLAMA_LAYER, LLAMA_MODEL),
     "gpt2": ("gpt2", GPT2_LAYER, GPT2_MODEL),
@@ -200,10 +205,13 @@ def converted(architecture, name, weight, config):
         return np.ascontiguousarray(weight.T)
     if architecture == "gptneox" and "query_key_value" in name:
         return by_kind(weight, config.num_attention_heads)
-    if architecture == "gemma3" and name.endswith("q_norm.weight"):
-        # The file has no place for the scale of scores, which readers take from the head's size: what differs goes here.
-        return (weight + 1) * math.sqrt(config.head_dim / config.query_pre_attn_scalar)
-    if architecture == "gemma3" and name.endswith("norm.weight"):
+    # The file has no place for the scale of scores, which readers take from the head's size: what differs goes into q.
+    scale = math.sqrt(config.head_dim / config.query_pre_attn_scalar) if architecture in ["gemma2", "gemma3"] else None
+    if name.endswith("q_norm.weight") and scale:
+        return (weight + 1) * scale
+    if name.endswith("q_proj.weight") and architecture == "gemma2":
+        return weight * scale
+    if name.endswith("norm.weight") and scale:
         return weight + 1
     return weight
 
@@ -221,7 +229,8 @@ def write_gguf(case, model, path):
         if weight.dtype != torch.float32 or "rotary_emb" in name:
             continue
         weight = converted(architecture, name, weight.numpy(), config)
-        kind = np.float16 if weight.ndim == 2 else np.float32
+        is_exact = weight.ndim == 2 and not (architecture == "gemma2" and name.endswith("q_proj.weight"))
+        kind = np.float16 if is_exact else np.float32
         writer.add_tensor(name_in_gguf(name, layer_names, model_names), weight.astype(kind))
     for name, values in extra_tensors.items():
         writer.add_tensor(name, np.array(values, dtype=np.float32))
@@ -250,12 +259,15 @@ def add_sizes(writer, config):
 
 def add_extras(writer, case, config):
     """The keys that an architecture has beside sizes; the tensors beside weights."""
-    if case in ["mistral", "gemma3", "phi3"]:
+    if case in ["mistral", "gemma2", "gemma3", "phi3"]:
         writer.add_sliding_window(config.sliding_window)
     if case not in ["gpt2", "gemma3"]:
         writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     if case == "llama3":
         return {"rope_freqs.weight": llama3_factors(config)}
+    if case == "gemma2":
+        writer.add_attn_logit_softcapping(config.attn_logit_softcapping)
+        writer.add_final_logit_softcapping(config.final_logit_softcapping)
     if case == "gemma3":
         writer.add_rope_freq_base(1000000.0)
         writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)

@@ -21,11 +21,13 @@ pub struct Reference {
 
 impl Reference {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self { case: "llama3", has_gguf: true },
         Self { case: "mistral", has_gguf: true },
-        Self { case: "qwen2", has_gguf: false },
+        Self { case: "qwen2", has_gguf: true },
+        Self { case: "qwen2_windows", has_gguf: false },
         Self { case: "qwen3", has_gguf: true },
+        Self { case: "gemma2", has_gguf: true },
         Self { case: "gemma3", has_gguf: true },
         Self { case: "phi3", has_gguf: true },
         Self { case: "gpt2", has_gguf: true },

@@ -3,9 +3,11 @@
 //! The checkpoints and logits are made by `tests/reference/architectures.py`; the text there is longer than every window.
 
 use std::cell::Cell;
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use serde_json::json;
 use tempfile::TempDir;
 use veridraft_export::{ExportConfig, MatMulOperators, Weights, export};
 use veridraft_models::runtime::{LibraryChoice, Runtime};
@@ -77,10 +79,12 @@ fn every_format_of_weights_is_near() -> Result<()> {
     for reference in Reference::ALL {
         let (case, folder) = (reference.case, reference.hugging_face_folder()?);
         for (weights, most) in [(Weights::Auto, 1e-5), (Weights::Q8, 0.1), (Weights::Q4, 0.9)] {
-            let (_folder, mut model) = open(folder.path(), &exported(weights, MatMulOperators::Veridraft), 2)?;
-            let found = relative_difference(&logits(&reference, &mut model)?);
-            println!("{case:16} {weights:4} {found:.2e}");
-            assert!(found <= most, "{case}, {weights}: {found}");
+            for operators in MatMulOperators::ALL {
+                let (_folder, mut model) = open(folder.path(), &exported(weights, operators), 2)?;
+                let found = relative_difference(&logits(&reference, &mut model)?);
+                println!("{case:16} {weights:4} {:10} {found:.2e}", operators.name());
+                assert!(found <= most, "{case}, {weights}, {}: {found}", operators.name());
+            }
         }
     }
     Ok(())
@@ -123,6 +127,44 @@ fn a_path_through_a_tree_equals_the_same_path_as_a_chain() -> Result<()> {
         println!("{case}");
         let (_folder, mut model) = open(folder.path(), &exported(Weights::Q4, MatMulOperators::Veridraft), 2)?;
         TreeOfRows { context: &text(21), draft: &draft, parents: &parents }.check(&mut model)?;
+    }
+    Ok(())
+}
+
+/// The references would tell if a setting were not heeded: with another value the logits are not theirs.
+#[test]
+fn every_setting_moves_the_logits() -> Result<()> {
+    for (case, setting, value) in [
+        ("llama3", "/rope_parameters/factor", json!(4.0)),
+        ("llama3", "/rope_parameters/low_freq_factor", json!(2.0)),
+        ("mistral", "/sliding_window", json!(13)),
+        ("qwen2_windows", "/layer_types", json!(["sliding_attention", "full_attention"])),
+        ("qwen3", "/rms_norm_eps", json!(1e-4)),
+        ("gemma2", "/attn_logit_softcapping", json!(2.5)),
+        ("gemma2", "/final_logit_softcapping", json!(5.5)),
+        ("gemma2", "/sliding_window", json!(11)),
+        ("gemma3", "/query_pre_attn_scalar", json!(32)),
+        ("gemma3", "/rope_parameters/sliding_attention/rope_theta", json!(20000.0)),
+        ("gemma3", "/rope_parameters/full_attention/factor", json!(4.0)),
+        ("phi3", "/rope_parameters/short_factor/3", json!(1.0)),
+        ("phi3", "/original_max_position_embeddings", json!(100)),
+        ("gpt2", "/activation_function", json!("gelu")),
+        ("gpt_neox", "/hidden_act", json!("gelu_new")),
+        ("gpt_neox", "/use_parallel_residual", json!(false)),
+        ("gpt_neox", "/rope_parameters/partial_rotary_factor", json!(0.5)),
+        ("olmo", "/clip_qkv", json!(1.1)),
+        ("olmo2", "/rope_parameters/rope_theta", json!(20000.0)),
+    ] {
+        let reference = Reference::ALL.into_iter().find(|reference| reference.case == case).context(case)?;
+        let folder = reference.hugging_face_folder()?;
+        let path = folder.path().join("config.json");
+        let mut config: serde_json::Value = serde_json::from_slice(&fs::read(&path)?)?;
+        *config.pointer_mut(setting).with_context(|| format!("{case} has {setting}"))? = value;
+        fs::write(&path, config.to_string())?;
+        let (_folder, mut model) = open(folder.path(), &exported(Weights::F32, MatMulOperators::Veridraft), 2)?;
+        let found = largest_difference(&logits(&reference, &mut model)?);
+        println!("{case:16} {setting:50} {found:.2e}");
+        assert!(found > 2.0 * TOLERANCE, "{case}: {setting} moves the logits by {found}");
     }
     Ok(())
 }

@@ -36,7 +36,7 @@ const MOST_ROWS: usize = 2048;
 /// Adds nodes behind `rows`, `[rows, HIDDEN]`, and returns the piece's output.
 type Piece = fn(&mut GraphBuilder, &Value) -> Result<Value>;
 
-fn pieces() -> [(&'static str, Piece); 8] {
+fn pieces() -> [(&'static str, Piece); 9] {
     [
         ("norm", norm),
         ("projection", projection),
@@ -44,6 +44,7 @@ fn pieces() -> [(&'static str, Piece); 8] {
         ("picked rows", picked),
         ("columns side by side", columns),
         ("layer norms", layer_norms),
+        ("soft cap", soft_cap),
         ("GELU by the error function", |graph, rows| gelu(graph, rows, "Gelu")),
         ("GELU by tanh", |graph, rows| gelu(graph, rows, "FastGelu")),
     ]
@@ -108,6 +109,15 @@ fn layer_norms(graph: &mut GraphBuilder, rows: &Value) -> Result<Value> {
     let plain = graph.standard("LayerNormalization", "plain", &[&bounded, &ones], &attributes);
     let sum = graph.standard("Add", "sum", &[&plain, rows], &[]);
     Ok(graph.standard("LayerNormalization", "weighted", &[&sum, &weight, &bias], &attributes))
+}
+
+fn soft_cap(graph: &mut GraphBuilder, rows: &Value) -> Result<Value> {
+    let softcap = graph.constant("softcap", &[1], &[0.75])?;
+    let inner = gemm(graph, "inner", rows, ODD, HIDDEN)?;
+    let divided = graph.standard("Div", "divided", &[&inner, &softcap], &[]);
+    let bent = graph.standard("Tanh", "tanh", &[&divided], &[]);
+    let bent = graph.standard("Mul", "bent", &[&bent, &softcap], &[]);
+    gemm(graph, "outer", &bent, HIDDEN, ODD)
 }
 
 fn gelu(graph: &mut GraphBuilder, rows: &Value, operator: &str) -> Result<Value> {

@@ -4,7 +4,7 @@
 //! operators compute products.
 
 mod llama;
-mod gemma3;
+mod gemma;
 mod phi3;
 mod gpt2;
 mod gpt_neox;
@@ -55,7 +55,7 @@ fn architecture(config: &DecoderConfig) -> Architecture {
         "llama" | "mistral" | "qwen2" | "qwen3" => {
             Architecture { tensor_count: llama::tensor_count, write: llama::write }
         }
-        "gemma3_text" => Architecture { tensor_count: gemma3::tensor_count, write: gemma3::write },
+        "gemma2" | "gemma3_text" => Architecture { tensor_count: gemma::tensor_count, write: gemma::write },
         "phi3" => Architecture { tensor_count: phi3::tensor_count, write: phi3::write },
         "gpt2" => Architecture { tensor_count: gpt2::tensor_count, write: gpt2::write },
         "gpt_neox" => Architecture { tensor_count: gpt_neox::tensor_count, write: gpt_neox::write },

@@ -199,9 +199,24 @@ impl<'a> Writer<'a> {
             false => Matrix::new("lm_head.weight", config.vocabulary, config.hidden),
         };
         let norm = norm.map(|name| (name.to_owned(), config.norm_eps));
-        let logits = self.product(Product { norm, ..Product::new("logits", wanted, [head]) })?;
+        // The last node bears the output's name.
+        let name = if config.logit_softcap.is_some() { "logits.straight" } else { "logits" };
+        let mut logits = self.product(Product { norm, ..Product::new(name, wanted, [head]) })?;
+        if let Some(softcap) = config.logit_softcap {
+            logits = self.bent("logits", &logits, softcap)?;
+        }
         self.graph.output(&logits, ElementType::F32, "logits", config.vocabulary);
         Ok(())
+    }
+}
+
+impl Writer<'_> {
+    /// `softcap * tanh(input / softcap)`
+    fn bent(&mut self, name: &str, input: &Value, softcap: f32) -> Result<Value> {
+        let softcap = self.graph.constant(&format!("{name}.softcap"), &[1], &[softcap])?;
+        let divided = self.graph.standard("Div", &format!("{name}.divided"), &[input, &softcap], &[]);
+        let bent = self.graph.standard("Tanh", &format!("{name}.tanh"), &[&divided], &[]);
+        Ok(self.graph.standard("Mul", name, &[&bent, &softcap], &[]))
     }
 }
 
@@ -232,7 +247,7 @@ fn attention_attributes(config: &DecoderConfig, layer: usize) -> [(&'static str,
         ("rotary_dim", count(config.rotary_dim)),
         ("interleaved", Int(0)),
         ("window", count(config.windows[layer].unwrap_or(0))),
-        ("softcap", Float(0.0)),
+        ("softcap", Float(config.attention_softcap.unwrap_or(0.0))),
         ("kind", Text("self".to_owned())),
     ]
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! gpt2       [in, out] matrices                        -> [out, in]
 //! gpt_neox   query_key_value, head by head             -> all of q, all of k, all of v
-//! gemma3     norms as what is added to 1               -> what numbers are multiplied by
+//! gemma      norms as what is added to 1               -> what numbers are multiplied by
 //! phi3       gate_up_proj                              -> gate_proj and up_proj
 //! ```
 //!
@@ -52,7 +52,7 @@ impl Arranged {
         match config.architecture.as_str() {
             "gpt2" => Self::by(source, gpt2),
             "gpt_neox" => Self::by(source, |name| gpt_neox(name, config)),
-            "gemma3_text" => Self::by(source, gemma3),
+            "gemma2" | "gemma3_text" => Self::by(source, gemma),
             "phi3" => Self::by(source, |name| phi3(name, config)),
             _ => Ok(source),
         }
@@ -198,7 +198,7 @@ fn gpt_neox(name: &str, config: &DecoderConfig) -> Vec<(String, Arrangement)> {
     vec![(name.to_owned(), arrangement)]
 }
 
-fn gemma3(name: &str) -> Vec<(String, Arrangement)> {
+fn gemma(name: &str) -> Vec<(String, Arrangement)> {
     let arrangement = if name.ends_with("norm.weight") { Arrangement::PlusOne } else { Arrangement::Same };
     vec![(name.to_owned(), arrangement)]
 }

@@ -76,3 +76,18 @@ fn hidden_states(found: Option<&str>) -> Result<Vec<usize>, String> {
     let Some(found) = found else { return Ok(Vec::new()) };
     found.split(',').map(|layers| layers.parse().map_err(|_| wrong(found))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::hidden_states;
+
+    #[test]
+    fn hidden_states_are_numbers_with_commas_between() {
+        assert_eq!(hidden_states(None), Ok(Vec::new()));
+        assert_eq!(hidden_states(Some("2,15,0")), Ok(vec![2, 15, 0]));
+        for found in ["", "2,", "2;3", "-1", "two"] {
+            let expected = format!("metadata `veridraft.hidden_states` is \"{found}\", expected numbers and commas");
+            assert_eq!(hidden_states(Some(found)), Err(expected));
+        }
+    }
+}

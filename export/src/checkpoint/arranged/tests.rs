@@ -94,7 +94,7 @@ fn names_lose_prefixes_and_masks() {
         Some(("h.1.mlp.c_fc.weight".to_owned(), Arrangement::Transposed))
     );
     assert_eq!(named(gpt2("h.1.attn.bias")), None);
-    assert_eq!(named(gemma3("model.norm.weight")), Some(("model.norm.weight".to_owned(), Arrangement::PlusOne)));
+    assert_eq!(named(gemma("model.norm.weight")), Some(("model.norm.weight".to_owned(), Arrangement::PlusOne)));
 }
 
 #[test]

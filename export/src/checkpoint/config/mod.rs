@@ -48,6 +48,8 @@ pub struct DecoderConfig {
     pub attention_bias: bool,
     /// What scores are multiplied by.
     pub attention_scale: f32,
+    /// Scores are bent by tanh to stay below it.
+    pub attention_softcap: Option<f32>,
     /// The largest absolute number in q, k and v; larger ones are cut to it.
     pub clip_qkv: Option<f32>,
     /// By layer: positions that attention looks back on, its own included; `None` for all.
@@ -58,6 +60,8 @@ pub struct DecoderConfig {
     pub parallel_residual: bool,
     /// The head is the embedding.
     pub tied_embeddings: bool,
+    /// Logits are bent by tanh to stay below it.
+    pub logit_softcap: Option<f32>,
 }
 
 /// Functions in an MLP.
@@ -188,6 +192,8 @@ impl DecoderConfig {
         positive("the norm's epsilon", self.norm_eps.into())?;
         positive("the scale of attention", self.attention_scale.into())?;
         self.clip_qkv.map_or(Ok(()), |most| positive("the bound of q, k and v", most.into()))?;
+        let softcaps = [self.attention_softcap, self.logit_softcap];
+        softcaps.into_iter().flatten().try_for_each(|softcap| positive("a soft cap", softcap.into()))?;
         if self.windows.contains(&Some(0)) {
             return Err("the sliding window is 0, expected at least 1".to_owned());
         }

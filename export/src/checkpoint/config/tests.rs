@@ -49,11 +49,13 @@ fn plain() -> DecoderConfig {
         rope_scaling: RopeScaling::None,
         attention_bias: false,
         attention_scale: usual_scale(32),
+        attention_softcap: None,
         clip_qkv: None,
         windows: vec![None; 2],
         activation: Activation::Silu,
         parallel_residual: false,
         tied_embeddings: true,
+        logit_softcap: None,
     }
 }
 
@@ -132,7 +134,7 @@ fn settings_without_a_graph_are_refused_by_name() {
     let check = |changes: Value, expected: &str| {
         assert_eq!(read(&changed(&llama(), changes)), Err(format!("`config.json`: {expected}")));
     };
-    let known = "llama, mistral, qwen2, qwen3, gemma3_text, phi3, gpt2, gpt_neox, olmo, olmo2";
+    let known = "llama, mistral, qwen2, qwen3, gemma2, gemma3_text, phi3, gpt2, gpt_neox, olmo, olmo2";
     check(json!({ "model_type": "gemma" }), &format!("architecture `gemma` is unknown, expected one of {known}"));
     check(json!({ "hidden_act": "gelu" }), "`hidden_act` is `gelu`, expected `silu`");
     check(json!({ "mlp_bias": true }), "`mlp_bias` is true, expected false");
@@ -219,7 +221,7 @@ fn gguf_settings_without_a_graph_are_refused_by_key() {
     };
     check(
         gguf("falcon"),
-        "architecture `falcon` is unknown, expected one of llama, qwen2, qwen3, gemma3, phi3, gpt2, gptneox, olmo, olmo2",
+        "architecture `falcon` is unknown, expected one of llama, qwen2, qwen3, gemma2, gemma3, phi3, gpt2, gptneox, olmo, olmo2",
     );
     check(gguf("llama").count("llama.expert_count", 8), "`llama.expert_count` is `8`, expected none");
     check(

@@ -14,7 +14,7 @@ impl DecoderConfig {
         let own = match self.architecture.as_str() {
             "mistral" => json!({ "sliding_window": self.window() }),
             "qwen2" | "qwen3" => self.qwen(),
-            "gemma3_text" => self.gemma3(),
+            "gemma2" | "gemma3_text" => self.gemma(),
             "phi3" => json!({ "sliding_window": self.window(), "partial_rotary_factor": self.rotated_share() }),
             "gpt_neox" => self.gpt_neox(),
             "olmo" => json!({ "clip_qkv": self.clip_qkv }),
@@ -32,6 +32,7 @@ impl DecoderConfig {
             "mistral" => "MistralForCausalLM",
             "qwen2" => "Qwen2ForCausalLM",
             "qwen3" => "Qwen3ForCausalLM",
+            "gemma2" => "Gemma2ForCausalLM",
             "gemma3_text" => "Gemma3ForCausalLM",
             "phi3" => "Phi3ForCausalLM",
             "gpt_neox" => "GPTNeoXForCausalLM",
@@ -67,13 +68,15 @@ impl DecoderConfig {
         })
     }
 
-    fn gemma3(&self) -> Value {
+    fn gemma(&self) -> Value {
         json!({
             "hidden_activation": self.activation.name(),
             "query_pre_attn_scalar": self.attention_scale.powi(-2).round(),
             "rope_local_base_freq": self.local_rope_theta,
             "sliding_window": self.window().unwrap_or(self.context_length),
             "layer_types": self.layer_types(),
+            "attn_logit_softcapping": self.attention_softcap,
+            "final_logit_softcapping": self.logit_softcap,
         })
     }
 

@@ -32,7 +32,7 @@ const LLAMA_LAYER: Names = &[
     ("ffn_down", "mlp.down_proj"),
 ];
 
-/// Norms stand behind attention and MLP, in Gemma 3 before them as well.
+/// Norms stand behind attention and MLP, in Gemma before them as well.
 const NORMS_BEHIND: TensorNames = TensorNames {
     layer: &[
         ("attn_norm", "input_layernorm"),
@@ -94,7 +94,7 @@ impl TensorNames {
     /// Those of an architecture, as the file calls it.
     pub(super) fn of(architecture: &str) -> Self {
         match architecture {
-            "gemma3" | "olmo2" => NORMS_BEHIND,
+            "gemma2" | "gemma3" | "olmo2" => NORMS_BEHIND,
             "phi3" => PHI_3,
             "gpt2" => GPT_2,
             "gptneox" => GPT_NEOX,

@@ -21,11 +21,13 @@ fn config(rope_scaling: RopeScaling) -> DecoderConfig {
         rope_scaling,
         attention_bias: false,
         attention_scale: 0.25,
+        attention_softcap: None,
         clip_qkv: None,
         windows: vec![None],
         activation: Activation::Silu,
         parallel_residual: false,
         tied_embeddings: true,
+        logit_softcap: None,
     }
 }
 

@@ -7,19 +7,11 @@ use crate::checkpoint::gguf::GgufFile;
 use crate::{Error, Result};
 
 /// Values of `general.architecture` that have a graph. Mistral's and SmolLM's files call themselves `llama`.
-const KNOWN: &[&str] = &["llama", "qwen2", "qwen3", "gemma3", "phi3", "gpt2", "gptneox", "olmo", "olmo2"];
+const KNOWN: &[&str] = &["llama", "qwen2", "qwen3", "gemma2", "gemma3", "phi3", "gpt2", "gptneox", "olmo", "olmo2"];
 
 /// Keys, behind the architecture's name, of settings that no graph has; 0 means that the model neither has.
-const REFUSED: [&str; 8] = [
-    "expert_count",
-    "attention.scale",
-    "attn_logit_softcapping",
-    "final_logit_softcapping",
-    "attention.max_alibi_bias",
-    "embedding_scale",
-    "residual_scale",
-    "logit_scale",
-];
+const REFUSED: [&str; 6] =
+    ["expert_count", "attention.scale", "attention.max_alibi_bias", "embedding_scale", "residual_scale", "logit_scale"];
 
 /// Reads the configuration.
 pub(in crate::checkpoint) fn from_gguf(file: &GgufFile) -> Result<DecoderConfig> {
@@ -65,11 +57,13 @@ impl Reader<'_> {
             rope_scaling,
             attention_bias,
             attention_scale: self.attention_scale(hidden, heads, head_dim, layers),
+            attention_softcap: self.softcap("attn_logit_softcapping", 50.0)?,
             clip_qkv: self.clip_qkv()?,
             windows,
             activation: self.activation(),
             parallel_residual: self.parallel_residual()?,
             tied_embeddings: !self.has_tensor("output.weight"),
+            logit_softcap: self.softcap("final_logit_softcapping", 30.0)?,
         })
     }
 
@@ -78,6 +72,7 @@ impl Reader<'_> {
     fn hugging_face_name(&self, attention_bias: bool, sees_all: bool) -> &'static str {
         match (self.architecture, attention_bias, sees_all) {
             ("qwen3", ..) => "qwen3",
+            ("gemma2", ..) => "gemma2",
             ("gemma3", ..) => "gemma3_text",
             ("phi3", ..) => "phi3",
             ("gpt2", ..) => "gpt2",
@@ -124,7 +119,7 @@ impl Reader<'_> {
         })
     }
 
-    /// By layer. Gemma 3's files need not say which layers have a window: each sixth has none.
+    /// By layer. Files of Gemma need not say which layers have no window: each second or each sixth.
     fn windows(&self, layers: usize) -> Result<Vec<Option<usize>>> {
         let window = self.count("attention.sliding_window")?.filter(|&window| window > 0);
         let key = self.key("attention.sliding_window_pattern");
@@ -134,15 +129,29 @@ impl Reader<'_> {
         }
         let has_window = |layer: usize| match &pattern {
             Some(pattern) => pattern[layer],
-            None => self.architecture != "gemma3" || !(layer + 1).is_multiple_of(6),
+            None => match self.architecture {
+                "gemma2" => !(layer + 1).is_multiple_of(2),
+                "gemma3" => !(layer + 1).is_multiple_of(6),
+                _ => true,
+            },
         };
         Ok((0..layers).map(|layer| window.filter(|_| has_window(layer))).collect())
     }
 
-    /// The file does not say it: of Gemma 3, the model of 62 layers alone scales by the hidden size a head.
+    /// The file does not say it: the largest Gemma, of so many layers, alone scales by the hidden size a head.
     fn attention_scale(&self, hidden: usize, heads: usize, head_dim: usize, layers: usize) -> f32 {
-        let is_large_gemma = self.architecture == "gemma3" && layers == 62 && heads > 0;
-        usual_scale(if is_large_gemma { hidden / heads } else { head_dim })
+        let is_large = matches!((self.architecture, layers), ("gemma2", 46) | ("gemma3", 62));
+        usual_scale(if is_large && heads > 0 { hidden / heads } else { head_dim })
+    }
+
+    /// Gemma 2 has those of its authors where the file says nothing.
+    fn softcap(&self, name: &str, of_gemma2: f64) -> Result<Option<f32>> {
+        let silent = if self.architecture == "gemma2" { of_gemma2 } else { 0.0 };
+        let found = self.number(name)?.unwrap_or(silent);
+        if found != 0.0 && self.architecture != "gemma2" {
+            return Err(self.wrong(name, found, "none"));
+        }
+        Ok((found != 0.0).then_some(found as f32))
     }
 
     fn clip_qkv(&self) -> Result<Option<f32>> {
@@ -157,7 +166,7 @@ impl Reader<'_> {
     /// The file does not say it either.
     fn activation(&self) -> Activation {
         match self.architecture {
-            "gemma3" | "gpt2" => Activation::GeluTanh,
+            "gemma2" | "gemma3" | "gpt2" => Activation::GeluTanh,
             "gptneox" => Activation::Gelu,
             _ => Activation::Silu,
         }

@@ -32,10 +32,12 @@ pub(super) fn read(file: &Fields) -> Result<DecoderConfig, String> {
         rope_scaling: RopeScaling::None,
         attention_bias: true,
         attention_scale: usual_scale(head_dim),
+        attention_softcap: None,
         clip_qkv: None,
         windows: vec![None; layers],
         activation: activation(file, "activation_function", &["gelu_new", "gelu", "gelu_fast", "gelu_pytorch_tanh"])?,
         parallel_residual: false,
         tied_embeddings: file.flag_or("tie_word_embeddings", true)?,
+        logit_softcap: None,
     })
 }

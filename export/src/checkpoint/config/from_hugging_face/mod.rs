@@ -4,7 +4,7 @@
 //! What changes the arithmetic in a way that no graph has is an error that names it.
 
 mod fields;
-mod gemma3;
+mod gemma;
 mod gpt2;
 mod gpt_neox;
 mod llama;
@@ -23,7 +23,7 @@ use rope::Rope;
 
 /// Values of `model_type` that have a graph.
 const KNOWN: &[&str] =
-    &["llama", "mistral", "qwen2", "qwen3", "gemma3_text", "phi3", "gpt2", "gpt_neox", "olmo", "olmo2"];
+    &["llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "phi3", "gpt2", "gpt_neox", "olmo", "olmo2"];
 
 /// Reads `config.json` in `folder`.
 pub(in crate::checkpoint) fn from_folder(folder: &Path) -> Result<DecoderConfig> {
@@ -50,7 +50,8 @@ fn read(file: &Fields, architecture: &str) -> Result<DecoderConfig, String> {
         return Err("the weights are quantised (`quantization_config`), expected F32, F16 or BF16".to_owned());
     }
     match architecture {
-        "gemma3_text" => gemma3::read(file),
+        "gemma2" => gemma::read_2(file),
+        "gemma3_text" => gemma::read_3(file),
         "gpt2" => gpt2::read(file),
         "gpt_neox" => gpt_neox::read(file),
         "olmo" | "olmo2" => olmo::read(file, architecture),
@@ -111,11 +112,13 @@ fn usual(file: &Fields, architecture: &str, defaults: &Defaults) -> Result<Decod
         rope_scaling: RopeScaling::None,
         attention_bias: false,
         attention_scale: usual_scale(head_dim),
+        attention_softcap: None,
         clip_qkv: None,
         windows: vec![None; layers],
         activation: activation(file, defaults.activation_name, defaults.activations)?,
         parallel_residual: false,
         tied_embeddings: file.flag_or("tie_word_embeddings", defaults.is_tied)?,
+        logit_softcap: None,
     })
 }
 

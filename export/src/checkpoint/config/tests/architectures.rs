@@ -96,6 +96,26 @@ fn gemma3_is_refused_with_what_its_graph_has_not() {
     );
 }
 
+fn gemma2() -> DecoderConfig {
+    DecoderConfig {
+        attention_softcap: Some(50.0),
+        attention_scale: 1.0 / 16.0,
+        windows: vec![Some(4096), None],
+        activation: Activation::GeluTanh,
+        tied_embeddings: true,
+        logit_softcap: Some(30.0),
+        ..sized("gemma2")
+    }
+}
+
+#[test]
+fn gemma2_has_soft_caps_unless_the_file_says_none() {
+    check("gemma2", json!({}), &gemma2());
+    let uncapped = DecoderConfig { attention_softcap: None, logit_softcap: Some(20.0), ..gemma2() };
+    check("gemma2", json!({ "attn_logit_softcapping": null, "final_logit_softcapping": 20.0 }), &uncapped);
+    check_refused("gemma2", json!({ "attn_logit_softcapping": 0.0 }), "a soft cap is 0, expected a number above 0");
+}
+
 #[test]
 fn phi3_keeps_to_the_frequencies_of_short_texts() {
     check("phi3", json!({}), &DecoderConfig { norm_eps: 1e-5, ..sized("phi3") });
@@ -232,6 +252,8 @@ fn the_config_json_of_every_architecture_reads_back() {
         DecoderConfig { windows: vec![Some(64), None], attention_scale: 1.0 / 13_f32.sqrt(), ..gemma3() },
         DecoderConfig { rope_scaling: RopeScaling::Linear { factor: 8.0 }, windows: vec![None; 2], ..gemma3() },
         DecoderConfig { rotary_dim: 24, rope_scaling: longrope, windows: vec![Some(64); 2], ..sized("phi3") },
+        gemma2(),
+        DecoderConfig { attention_softcap: None, windows: vec![None; 2], ..gemma2() },
         gpt2(),
         gpt_neox(),
         DecoderConfig { parallel_residual: false, attention_bias: false, ..gpt_neox() },
@@ -264,6 +286,9 @@ fn gguf_files_say_less_and_mean_as_much() {
     let found = read(&gemma);
     assert_eq!((found.architecture.as_str(), found.local_rope_theta), ("gemma3_text", Some(10_000.0)));
     assert_eq!((found.windows, found.activation), (vec![Some(64); 2], Activation::GeluTanh));
+    let found = read(&gguf("gemma2", "attention.layer_norm_rms_epsilon").count("gemma2.attention.sliding_window", 64));
+    assert_eq!((found.attention_softcap, found.logit_softcap), (Some(50.0), Some(30.0)));
+    assert_eq!((found.windows, found.local_rope_theta), (vec![Some(64), None], None));
     let (neox, norm) = ("gptneox", "attention.layer_norm_epsilon");
     let found = read(&gguf(neox, norm).count("gptneox.rope.dimension_count", 8));
     assert_eq!((found.architecture.as_str(), found.rotary_dim), ("gpt_neox", 8));

@@ -1,11 +1,12 @@
-//! Gemma 3: the LLaMA family with norms before and behind, normalised q and k, a GELU gate and scaled embeddings.
+//! Gemma 2 and Gemma 3: the LLaMA family with norms before and behind, a GELU gate and scaled embeddings.
 //!
-//! Most layers look back through a window and have a rotary base of their own (Gemma Team 2025, Gemma 3). Boxes are
+//! Gemma 2 bends scores and logits by tanh, and each second layer looks back through a window (Gemma Team 2024). Gemma 3
+//! normalises q and k instead, and most layers have a window and a rotary base of their own (Gemma Team 2025). Boxes are
 //! products, `norm` is a node:
 //!
 //! ```text
-//! embedding * sqrt(hidden) ─┬─ [norm, qkv] ─ PagedAttention ─ [o] ─ norm ─ + ─┬─ [norm, gate] GELU * [norm, up] ─ [down] ─ norm ─ + ─ ...
-//!                           └──────────────────────────────────────────────┘ └────────────────────────────────────────────────┘
+//! embedding * sqrt(hidden) ─┬─ [norm, qkv] ─ PagedAttention ─ [o] ─ norm ─ + ─┬─ norm ─ [gate] GELU * [up] ─ [down] ─ norm ─ + ─ ...
+//!                           └───────────────────────────────────────────────┘ └──────────────────────────────────────────┘
 //! ```
 
 use super::llama::{down, gate_up, output, qkv, query_key_norm};
@@ -17,9 +18,14 @@ use crate::onnx::Value;
 
 /// Tensors that [`write()`] writes.
 pub(super) fn tensor_count(config: &DecoderConfig) -> usize {
-    let has_local = config.windows.iter().any(Option::is_some);
-    let has_full = config.windows.contains(&None);
-    13 * config.layers + 2 + usize::from(has_local) + usize::from(has_full) + usize::from(!config.tied_embeddings)
+    let has_local = config.local_rope_theta.is_some() && config.windows.iter().any(Option::is_some);
+    let has_full = config.local_rope_theta.is_none() || config.windows.contains(&None);
+    let layer = if has_head_norms(config) { 13 } else { 11 };
+    layer * config.layers + 2 + usize::from(has_local) + usize::from(has_full) + usize::from(!config.tied_embeddings)
+}
+
+fn has_head_norms(config: &DecoderConfig) -> bool {
+    config.architecture == "gemma3_text"
 }
 
 pub(super) fn write(writer: &mut Writer) -> Result<()> {
@@ -44,8 +50,8 @@ fn attention(writer: &mut Writer, layer: usize, hidden: &Value, tables: &RotaryT
     let name = |part: &str| format!("model.layers.{layer}.{part}");
     let norm = Some((name("input_layernorm.weight"), config.norm_eps));
     let qkv = writer.product(Product { norm, ..qkv(config, layer, hidden) })?;
-    let norms = query_key_norm(writer, layer, [config.head_dim; 2])?;
-    let attended = writer.attention(layer, &qkv, Some(tables), Some(&norms));
+    let norms = has_head_norms(config).then(|| query_key_norm(writer, layer, [config.head_dim; 2])).transpose()?;
+    let attended = writer.attention(layer, &qkv, Some(tables), norms.as_ref());
     let output = writer.product(output(config, layer, &attended))?;
     let output = writer.rms_norm(&name("post_attention_layernorm"), &output)?;
     Ok(writer.add(&name("attention_residual"), hidden, &output))
