@@ -13,6 +13,9 @@ impl Reader<'_> {
         }
         let name = "rope.dimension_count";
         let found = self.count(name)?.unwrap_or(head_dim);
+        if found == 0 {
+            return Err(self.wrong(name, found, "at least 2"));
+        }
         if found != head_dim && !["phi3", "gptneox"].contains(&self.architecture) {
             return Err(self.wrong(name, found, &format!("the head size {head_dim}")));
         }
@@ -45,18 +48,33 @@ impl Reader<'_> {
             Some("yarn") => self.yarn()?,
             Some(other) => return Err(self.wrong("rope.scaling.type", other, "one of none, linear, yarn")),
         };
-        let (name, attention_factor) = match self.has_tensor(SHORT_FACTORS) {
-            true => (SHORT_FACTORS, self.number("rope.scaling.attn_factor")?.unwrap_or(1.0)),
-            false => (ROPE_FACTORS, 1.0),
-        };
-        match (self.file.tensor_f32(name), scaling) {
+        match (self.factors()?, scaling) {
             (None, scaling) => Ok(scaling),
-            (Some(factors), RopeScaling::None) => Ok(RopeScaling::Factors { factors, attention_factor }),
-            (Some(_), _) => {
+            (Some((_, factors)), RopeScaling::None) => Ok(factors),
+            (Some((name, _)), _) => {
                 let key = self.key("rope.scaling.type");
                 Err(self.file.error(format!("has both `{name}` and `{key}`, expected at most one")))
             }
         }
+    }
+
+    /// The scaling by a tensor of factors, and the tensor's name.
+    fn factors(&self) -> Result<Option<(&'static str, RopeScaling)>> {
+        let [plain, short, long] = [ROPE_FACTORS, SHORT_FACTORS, LONG_FACTORS].map(|name| self.has_tensor(name));
+        let (name, attention_factor) = match (plain, short, long) {
+            (true, true, _) => {
+                let reason = format!("has both `{SHORT_FACTORS}` and `{ROPE_FACTORS}`, expected at most one");
+                return Err(self.file.error(reason));
+            }
+            (_, false, true) => {
+                let reason = format!("has tensor `{LONG_FACTORS}`, expected `{SHORT_FACTORS}` as well");
+                return Err(self.file.error(reason));
+            }
+            (false, true, _) => (SHORT_FACTORS, self.number("rope.scaling.attn_factor")?.unwrap_or(1.0)),
+            (_, false, false) => (ROPE_FACTORS, 1.0),
+        };
+        let factors = self.file.tensor_f32(name);
+        Ok(factors.map(|factors| (name, RopeScaling::Factors { factors, attention_factor })))
     }
 
     /// Files from before `rope.scaling.type` have a factor alone.

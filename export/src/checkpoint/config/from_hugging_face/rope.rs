@@ -52,10 +52,11 @@ impl<'a> Rope<'a> {
     pub(super) fn rotary_dim(&self, name: &str, default: f64, head_dim: usize) -> Result<usize, String> {
         let inner = Fields(&self.parameters).number("partial_rotary_factor")?;
         let share = inner.or(self.file.number(name)?).unwrap_or(default);
-        if share > 0.0 && share <= 1.0 {
-            return Ok((head_dim as f64 * share) as usize);
+        let rotary_dim = (head_dim as f64 * share) as usize;
+        if rotary_dim > 0 && share <= 1.0 {
+            return Ok(rotary_dim);
         }
-        Err(format!("`{name}` is {share}, expected more than 0 and at most 1"))
+        Err(format!("`{name}` is {share}, expected a part of {head_dim} numbers"))
     }
 
     /// Refuses a model whose heads are not rotated as a whole.

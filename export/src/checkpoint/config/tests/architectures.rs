@@ -149,7 +149,7 @@ fn phi3_keeps_to_the_frequencies_of_short_texts() {
     check_refused(
         "phi3",
         json!({ "partial_rotary_factor": 1.5 }),
-        "`partial_rotary_factor` is 1.5, expected more than 0 and at most 1",
+        "`partial_rotary_factor` is 1.5, expected a part of 32 numbers",
     );
     check_refused("phi3", json!({ "hidden_act": "gelu" }), "`hidden_act` is `gelu`, expected `silu`");
 }
@@ -219,6 +219,7 @@ fn gpt_neox_is_read_in_both_spellings() {
     check("gpt_neox", changed(&flags, json!({ "rotary_pct": 0.5, "rotary_emb_base": 5e3 })), &expected);
     let new = json!({ "rope_parameters": { "partial_rotary_factor": 0.5, "rope_theta": 5e3 } });
     check("gpt_neox", changed(&flags, new), &expected);
+    check_refused("gpt_neox", json!({ "rotary_pct": 0.01 }), "`rotary_pct` is 0.01, expected a part of 32 numbers");
     check_refused(
         "gpt_neox",
         json!({ "rotary_pct": 0.1 }),
@@ -324,6 +325,19 @@ fn gguf_settings_without_a_graph_are_refused_by_key() {
     check(
         gguf("olmo2", rms).count("olmo2.rope.dimension_count", 16),
         "`olmo2.rope.dimension_count` is `16`, expected the head size 32",
+    );
+    check(
+        gguf("gptneox", "attention.layer_norm_epsilon").count("gptneox.rope.dimension_count", 0),
+        "`gptneox.rope.dimension_count` is `0`, expected at least 2",
+    );
+    let factors = |writer: GgufWriter, name| writer.tensor(name, &[16], &[1.0; 16]);
+    check(
+        factors(gguf("phi3", rms), "rope_factors_long.weight"),
+        "has tensor `rope_factors_long.weight`, expected `rope_factors_short.weight` as well",
+    );
+    check(
+        factors(factors(gguf("phi3", rms), "rope_factors_short.weight"), "rope_freqs.weight"),
+        "has both `rope_factors_short.weight` and `rope_freqs.weight`, expected at most one",
     );
     check(gguf("gpt2", rms), "no `gpt2.attention.layer_norm_epsilon`");
 }
