@@ -73,6 +73,27 @@ fn logits_are_those_of_transformers() -> Result<()> {
     Ok(())
 }
 
+/// A folder that has a model for images too, as far as it concerns text.
+#[test]
+fn the_text_model_of_a_gemma_that_sees_is_found() -> Result<()> {
+    let reference = Reference::ALL.into_iter().find(|reference| reference.case == "gemma3").context("it is there")?;
+    for prefix in ["language_model.model.", "model.language_model."] {
+        let folder = reference.hugging_face_folder()?;
+        let [config, weights] = ["config.json", "model.safetensors"].map(|name| folder.path().join(name));
+        let text: serde_json::Value = serde_json::from_slice(&fs::read(&config)?)?;
+        fs::write(&config, json!({ "model_type": "gemma3", "text_config": text }).to_string())?;
+        let bytes = fs::read(&weights)?;
+        let (length, rest) = bytes.split_first_chunk::<8>().context("a header")?;
+        let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
+        let header = String::from_utf8(header.to_vec())?.replace("\"model.", &format!("\"{prefix}"));
+        fs::write(&weights, [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat())?;
+        let (_folder, mut model) = open(folder.path(), &exported(Weights::F32, MatMulOperators::Veridraft), 2)?;
+        let found = largest_difference(&logits(&reference, &mut model)?);
+        assert!(found <= TOLERANCE, "{prefix}: {found}");
+    }
+    Ok(())
+}
+
 /// Floats stay; rounding weights and inputs of such small random models moves their logits, but not to others.
 #[test]
 fn every_format_of_weights_is_near() -> Result<()> {

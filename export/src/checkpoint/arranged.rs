@@ -198,9 +198,19 @@ fn gpt_neox(name: &str, config: &DecoderConfig) -> Vec<(String, Arrangement)> {
     vec![(name.to_owned(), arrangement)]
 }
 
+/// A folder that also has a model for images has its text model's names behind a prefix, in one of two places.
 fn gemma(name: &str) -> Vec<(String, Arrangement)> {
+    let in_model = name.strip_prefix("model.").unwrap_or(name);
+    if in_model.starts_with("vision_tower.") || in_model.starts_with("multi_modal_projector.") {
+        return Vec::new();
+    }
+    let name = match (name.strip_prefix("language_model."), in_model.strip_prefix("language_model.")) {
+        (Some(name), _) => name.to_owned(),
+        (None, Some(name)) => format!("model.{name}"),
+        (None, None) => name.to_owned(),
+    };
     let arrangement = if name.ends_with("norm.weight") { Arrangement::PlusOne } else { Arrangement::Same };
-    vec![(name.to_owned(), arrangement)]
+    vec![(name, arrangement)]
 }
 
 fn phi3(name: &str, config: &DecoderConfig) -> Vec<(String, Arrangement)> {

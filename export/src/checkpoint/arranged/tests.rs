@@ -94,7 +94,12 @@ fn names_lose_prefixes_and_masks() {
         Some(("h.1.mlp.c_fc.weight".to_owned(), Arrangement::Transposed))
     );
     assert_eq!(named(gpt2("h.1.attn.bias")), None);
-    assert_eq!(named(gemma("model.norm.weight")), Some(("model.norm.weight".to_owned(), Arrangement::PlusOne)));
+    for name in ["model.norm.weight", "language_model.model.norm.weight", "model.language_model.norm.weight"] {
+        assert_eq!(named(gemma(name)), Some(("model.norm.weight".to_owned(), Arrangement::PlusOne)), "{name}");
+    }
+    assert_eq!(named(gemma("language_model.lm_head.weight")), same("lm_head.weight"));
+    assert_eq!(named(gemma("vision_tower.vision_model.post_layernorm.weight")), None);
+    assert_eq!(named(gemma("model.multi_modal_projector.mm_input_projection_weight")), None);
 }
 
 #[test]

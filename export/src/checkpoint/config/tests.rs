@@ -134,7 +134,7 @@ fn settings_without_a_graph_are_refused_by_name() {
     let check = |changes: Value, expected: &str| {
         assert_eq!(read(&changed(&llama(), changes)), Err(format!("`config.json`: {expected}")));
     };
-    let known = "llama, mistral, qwen2, qwen3, gemma2, gemma3_text, phi3, gpt2, gpt_neox, olmo, olmo2";
+    let known = "llama, mistral, qwen2, qwen3, gemma2, gemma3, gemma3_text, phi3, gpt2, gpt_neox, olmo, olmo2";
     check(json!({ "model_type": "gemma" }), &format!("architecture `gemma` is unknown, expected one of {known}"));
     check(json!({ "hidden_act": "gelu" }), "`hidden_act` is `gelu`, expected `silu`");
     check(json!({ "mlp_bias": true }), "`mlp_bias` is true, expected false");

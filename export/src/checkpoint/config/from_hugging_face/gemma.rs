@@ -1,4 +1,6 @@
-//! Gemma 2, and the text model of Gemma 3.
+//! Gemma 2, and the text model of Gemma 3, alone or beside one for images.
+
+use serde_json::json;
 
 use super::super::DecoderConfig;
 use super::fields::Fields;
@@ -22,6 +24,23 @@ pub(super) fn read_3(file: &Fields) -> Result<DecoderConfig, String> {
     let mut config = either(file, "gemma3_text", pattern)?;
     rotate_by_type(file, &mut config)?;
     Ok(config)
+}
+
+/// The text model of a folder that has one for images too; sizes that its part leaves out are the class's.
+pub(super) fn read_text_of_3(file: &Fields) -> Result<DecoderConfig, String> {
+    let text = file.value("text_config").ok_or("no `text_config`")?;
+    let mut text = Fields::of(text, "`text_config`")?.0.clone();
+    for (name, default) in [
+        ("hidden_size", 2304),
+        ("intermediate_size", 9216),
+        ("num_hidden_layers", 26),
+        ("num_attention_heads", 8),
+        ("vocab_size", 262_208),
+        ("max_position_embeddings", 131_072),
+    ] {
+        text.entry(name).or_insert(json!(default));
+    }
+    read_3(&Fields(&text))
 }
 
 /// What both have, each layer of `pattern` without a window.

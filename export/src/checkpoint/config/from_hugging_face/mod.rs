@@ -22,8 +22,20 @@ use fields::Fields;
 use rope::Rope;
 
 /// Values of `model_type` that have a graph.
-const KNOWN: &[&str] =
-    &["llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "phi3", "gpt2", "gpt_neox", "olmo", "olmo2"];
+const KNOWN: &[&str] = &[
+    "llama",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "gemma2",
+    "gemma3",
+    "gemma3_text",
+    "phi3",
+    "gpt2",
+    "gpt_neox",
+    "olmo",
+    "olmo2",
+];
 
 /// Reads `config.json` in `folder`.
 pub(in crate::checkpoint) fn from_folder(folder: &Path) -> Result<DecoderConfig> {
@@ -51,6 +63,7 @@ fn read(file: &Fields, architecture: &str) -> Result<DecoderConfig, String> {
     }
     match architecture {
         "gemma2" => gemma::read_2(file),
+        "gemma3" => gemma::read_text_of_3(file),
         "gemma3_text" => gemma::read_3(file),
         "gpt2" => gpt2::read(file),
         "gpt_neox" => gpt_neox::read(file),

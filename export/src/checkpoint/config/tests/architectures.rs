@@ -76,6 +76,27 @@ fn gemma3_is_read_in_both_spellings() {
 }
 
 #[test]
+fn the_text_model_beside_one_for_images_leaves_out_what_is_usual() {
+    let file = json!({ "model_type": "gemma3", "text_config": { "num_hidden_layers": 2, "sliding_window": 1024 } });
+    let expected = DecoderConfig {
+        hidden: 2304,
+        intermediate: 9216,
+        heads: 8,
+        kv_heads: 4,
+        head_dim: 256,
+        rotary_dim: 256,
+        vocabulary: 262_208,
+        context_length: 131_072,
+        windows: vec![Some(1024); 2],
+        ..gemma3()
+    };
+    assert_eq!(read(&file), Ok(expected));
+    assert_eq!(read(&json!({ "model_type": "gemma3" })), Err("`config.json`: no `text_config`".to_owned()));
+    let error = read(&json!({ "model_type": "gemma3", "text_config": { "attention_bias": true } }));
+    assert_eq!(error, Err("`config.json`: `attention_bias` is true, expected false".to_owned()));
+}
+
+#[test]
 fn gemma3_is_refused_with_what_its_graph_has_not() {
     let check = |changes, expected: &str| check_refused("gemma3_text", changes, expected);
     check(json!({ "final_logit_softcapping": 30.0 }), "`final_logit_softcapping` is `30.0`, expected none");
