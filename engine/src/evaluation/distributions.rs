@@ -56,17 +56,29 @@ impl<'a> Softmax<'a> {
     pub fn agreement(&self, other: &Softmax<'_>) -> Agreement {
         assert_eq!(self.logits.len(), other.logits.len(), "distributions over one vocabulary");
         let (of_p, of_q) = (self.shift(), other.shift());
+        let term = |p: f32, q: f32| {
+            let (log_p, log_q) = ((p - of_p).max(LEAST), (q - of_q).max(LEAST));
+            let (p, q) = (exponential(log_p), exponential(log_q));
+            (p * (log_p - log_q), p.min(q))
+        };
         let (mut divergence, mut acceptance) = (0.0, 0.0);
         for (p, q) in self.logits.chunks(CHUNK).zip(other.logits.chunks(CHUNK)) {
-            let (mut divergence_here, mut acceptance_here) = (0.0_f32, 0.0_f32);
-            for (&p, &q) in p.iter().zip(q) {
-                let (log_p, log_q) = ((p - of_p).max(LEAST), (q - of_q).max(LEAST));
-                let (p, q) = (exponential(log_p), exponential(log_q));
-                divergence_here += p * (log_p - log_q);
-                acceptance_here += p.min(q);
+            let ((p_groups, p_rest), (q_groups, q_rest)) = (p.as_chunks::<LANES>(), q.as_chunks::<LANES>());
+            let (mut divergences, mut acceptances) = ([0.0_f32; LANES], [0.0_f32; LANES]);
+            for (p, q) in p_groups.iter().zip(q_groups) {
+                for lane in 0..LANES {
+                    let (divergence, acceptance) = term(p[lane], q[lane]);
+                    divergences[lane] += divergence;
+                    acceptances[lane] += acceptance;
+                }
             }
-            divergence += f64::from(divergence_here);
-            acceptance += f64::from(acceptance_here);
+            for (lane, (&p, &q)) in p_rest.iter().zip(q_rest).enumerate() {
+                let (divergence, acceptance) = term(p, q);
+                divergences[lane] += divergence;
+                acceptances[lane] += acceptance;
+            }
+            divergence += f64::from(divergences.iter().sum::<f32>());
+            acceptance += f64::from(acceptances.iter().sum::<f32>());
         }
         // Rounding may leave equal distributions a hair off.
         Agreement {
