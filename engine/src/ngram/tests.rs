@@ -129,6 +129,20 @@ proptest! {
     }
 
     #[test]
+    fn perplexity_is_that_of_the_formula(
+        text in texts(6), order in 1..=MAX_ORDER, documents in vec(vec(0..VOCABULARY as TokenId, 0..12), 0..4),
+    ) {
+        let (model, reference) = (trained(&text, order, VOCABULARY), Reference::new(&text, order, VOCABULARY));
+        let log = |document: &[TokenId], end: usize| reference.probability(&document[..end], document[end]).ln();
+        for document in text.iter().chain(&documents) {
+            let sum: f64 = (0..document.len()).map(|end| log(document, end)).sum();
+            let expected = (-sum / document.len().max(1) as f64).exp();
+            let found = model.perplexity(document);
+            prop_assert!((found / expected - 1.0).abs() < 1e-5, "{document:?}: {found}, expected {expected}");
+        }
+    }
+
+    #[test]
     fn successors_are_the_likeliest_tokens_seen(
         text in texts(12), order in 1..=MAX_ORDER, context in vec(0_u32..13, 0..6), count in 0_usize..14,
     ) {
