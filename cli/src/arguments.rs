@@ -11,6 +11,7 @@ use veridraft_models::KvType;
 use crate::commands::batch::BatchArguments;
 use crate::commands::bench::BenchCommand;
 use crate::commands::model::ModelCommand;
+use crate::commands::perplexity::PerplexityArguments;
 use crate::commands::runtime::RuntimeCommand;
 use crate::commands::train::TrainCommand;
 use crate::commands::verify::VerifyArguments;
@@ -44,6 +45,11 @@ pub(crate) enum Command {
     Bench(BenchCommand),
     /// Train a model of text that drafts
     Train(TrainCommand),
+    /// Tell how well a model foretells texts, by the recipe of Hugging Face, llama.cpp or lm-evaluation-harness
+    ///
+    /// A figure means something beside others of the same recipe alone. -m may also name a file that `train ngram` wrote:
+    /// an n-gram model reads each text as one stream and foretells its first token too.
+    Perplexity(PerplexityArguments),
     /// Prove on your prompts that drafting leaves the text alone; status 0: it does, 1: it differs, 3: could not run
     Verify(VerifyArguments),
 }

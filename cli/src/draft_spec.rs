@@ -124,12 +124,16 @@ impl FromStr for DraftSource {
 }
 
 impl DraftSource {
-    /// The last part names a format if it is one; a path may have colons of its own.
     fn model(text: &str) -> Self {
-        let named = text.rsplit_once(':').and_then(|(name, weights)| Some((name, weights.parse().ok()?)));
-        let (name, weights) = named.unwrap_or((text, Weights::Auto));
+        let (name, weights) = model_and_weights(text);
         Self::Model { name: name.to_owned(), weights }
     }
+}
+
+/// Reads `MODEL[:WEIGHTS]`. The last part names a format if it is one; a path may have colons of its own.
+pub(crate) fn model_and_weights(text: &str) -> (&str, Weights) {
+    let named = text.rsplit_once(':').and_then(|(name, weights)| Some((name, weights.parse().ok()?)));
+    named.unwrap_or((text, Weights::Auto))
 }
 
 #[cfg(test)]

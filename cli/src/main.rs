@@ -63,6 +63,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Runtime(arguments) => commands::runtime::run(&arguments),
         Command::Bench(arguments) => commands::bench::run(arguments),
         Command::Train(arguments) => commands::train::run(&arguments),
+        Command::Perplexity(arguments) => commands::perplexity::run(&arguments),
         Command::Verify(arguments) => commands::verify::run(arguments),
     }
 }

@@ -1,9 +1,11 @@
 //! Files of n-gram models: opened for the tokenizer they were trained with.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use veridraft_engine::ngram::NgramModel;
+use veridraft_engine::ngram::{MAGIC, NgramModel};
 use veridraft_export::MappedFile;
 use veridraft_models::ModelFolder;
 use veridraft_models::cache::sha256_of;
@@ -30,23 +32,37 @@ impl TokenIds {
     }
 }
 
+/// Whether a file says of itself that it is an n-gram model. What cannot be read is none.
+pub(crate) fn is_ngram(path: &Path) -> bool {
+    let mut start = [0; MAGIC.len()];
+    File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == MAGIC
+}
+
 /// Maps a model's file and checks it, whom it was trained for included.
 pub(crate) fn open(path: &Path, expected: &TokenIds) -> Result<NgramModel<MappedFile>> {
-    let place = || format!("`{}`", path.display());
-    let model = NgramModel::open(MappedFile::open(path)?).with_context(place)?;
+    let model = open_any(path)?;
+    check_ids(path, &model, expected)?;
+    Ok(model)
+}
+
+/// Maps a model's file and checks it, whomever it was trained for.
+pub(crate) fn open_any(path: &Path) -> Result<NgramModel<MappedFile>> {
+    NgramModel::open(MappedFile::open(path)?).with_context(|| format!("`{}`", path.display()))
+}
+
+/// Refuses a model that was trained for other token ids.
+pub(crate) fn check_ids(path: &Path, model: &NgramModel<MappedFile>, expected: &TokenIds) -> Result<()> {
+    let place = path.display();
     let found = TokenIds { tokenizer: model.tokenizer(), vocabulary: model.vocabulary() };
     if found.tokenizer != expected.tokenizer {
         let (found, expected) = (short(&found.tokenizer), short(&expected.tokenizer));
-        bail!(
-            "{} was trained with tokenizer {found}, but the model's is {expected}; train it with `-m MODEL`",
-            place()
-        );
+        bail!("`{place}` was trained with tokenizer {found}, but the model's is {expected}; train it with `-m MODEL`");
     }
     if found.vocabulary != expected.vocabulary {
         let (found, expected) = (found.vocabulary, expected.vocabulary);
-        bail!("{} is for a vocabulary of {found}, but the model's is {expected}; train it with `-m MODEL`", place());
+        bail!("`{place}` is for a vocabulary of {found}, but the model's is {expected}; train it with `-m MODEL`");
     }
-    Ok(model)
+    Ok(())
 }
 
 fn short(digest: &[u8; 32]) -> String {
@@ -85,6 +101,7 @@ mod tests {
         write(&path, b"older");
         write(&path, &trained());
         let model = open(&path, &IDS).expect("the model is whole");
+        assert!(is_ngram(&path) && !is_ngram(folder.path()));
         assert_eq!(model.successors(&[1, 2], 1)[0].0, 3);
         check(
             &path,
@@ -99,7 +116,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("model.ngram");
         check(&path, IDS, "cannot open `FILE`: ");
+        assert!(!is_ngram(&path));
         write(&path, b"");
+        assert!(!is_ngram(&path));
         check(&path, IDS, "`FILE`: not an n-gram model: it does not start with `VDNGRAM`");
         let whole = trained();
         write(&path, &whole[..whole.len() - 8]);

@@ -61,7 +61,7 @@ impl Drop for ExportBar {
     }
 }
 
-/// How often [`RowsBar`] prints a line where there is no terminal.
+/// Time between lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// A bar over rows, with what is told beside it; without a terminal a line now and then.
@@ -108,6 +108,51 @@ impl RowsBar {
 }
 
 impl Drop for RowsBar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// A bar over the tokens of an evaluation, with their rate; without a terminal, a line now and then.
+pub(crate) struct TokenBar {
+    bar: ProgressBar,
+    start: Instant,
+    /// When the last line was printed.
+    said: Instant,
+}
+
+impl TokenBar {
+    pub(crate) fn start(total: usize) -> Self {
+        let style = ProgressStyle::with_template("[{bar:30}] {pos}/{len} tokens, {per_sec}, {eta} left");
+        let bar = ProgressBar::new(total as u64).with_style(style.expect("the template is well formed"));
+        let start = Instant::now();
+        Self { bar, start, said: start }
+    }
+
+    /// Counts further tokens.
+    pub(crate) fn advance(&mut self, tokens: usize) {
+        self.bar.inc(tokens as u64);
+        let is_done = self.bar.position() >= self.bar.length().unwrap_or(0);
+        if self.bar.is_hidden() && !is_done && self.said.elapsed() >= LINE_EVERY {
+            self.said = Instant::now();
+            eprintln!("{} of {} tokens, {}", self.bar.position(), self.bar.length().unwrap_or(0), self.rate());
+        }
+    }
+
+    /// Says what it took.
+    pub(crate) fn finish(self) {
+        self.bar.finish_and_clear();
+        let (tokens, seconds) = (self.bar.position(), self.start.elapsed().as_secs_f64());
+        eprintln!("{tokens} tokens in {seconds:.1} s, {}", self.rate());
+    }
+
+    fn rate(&self) -> String {
+        let seconds = self.start.elapsed().as_secs_f64().max(1e-6);
+        format!("{:.0} tokens/s", self.bar.position() as f64 / seconds)
+    }
+}
+
+impl Drop for TokenBar {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }

@@ -7,6 +7,7 @@ pub(crate) mod export;
 pub(crate) mod generate;
 mod generation;
 pub(crate) mod model;
+pub(crate) mod perplexity;
 pub(crate) mod runtime;
 pub(crate) mod train;
 pub(crate) mod verify;

@@ -93,7 +93,7 @@ fn model_drafter(folder: ModelFolder, model: CausalModel, target: &Target) -> Re
 }
 
 /// Whether token ids mean the same to both.
-fn have_same_tokens(a: &ModelFolder, b: &ModelFolder) -> Result<bool> {
+pub(crate) fn have_same_tokens(a: &ModelFolder, b: &ModelFolder) -> Result<bool> {
     if TokenIds::of(a)?.tokenizer == TokenIds::of(b)?.tokenizer {
         return Ok(true);
     }

@@ -1,5 +1,6 @@
 //! Opens what a generating command needs: runtime library, model folder, session, engine.
 
+mod bare;
 mod costs;
 mod drafters;
 mod memory;
@@ -13,7 +14,9 @@ use veridraft_engine::{Engine, EngineConfig, Parts, Request, SamplingConfig, Sto
 use veridraft_models::runtime::{LibraryChoice, Runtime};
 use veridraft_models::{CausalModelConfig, LanguageModel, ModelFolder, Simd, TokenId, UnsizedModel};
 
+pub(crate) use self::bare::{BareModel, open_bare};
 use self::costs::CostFile;
+pub(crate) use self::drafters::have_same_tokens;
 use crate::arguments::{DraftArguments, GenerationArguments, ModelArguments, SamplingArguments, VerifyRule};
 use crate::constraint;
 use crate::model_store;

@@ -17,7 +17,8 @@ use std::ops::Range;
 
 use super::MAX_ORDER;
 
-const MAGIC: [u8; 8] = *b"VDNGRAM\0";
+/// The first bytes of every file of an n-gram model.
+pub const MAGIC: [u8; 8] = *b"VDNGRAM\0";
 const VERSION: u32 = 1;
 /// Bytes before the counts.
 const FIXED_HEADER: usize = 56;

@@ -31,6 +31,7 @@ mod validate;
 mod tests;
 
 pub use context::NgramContext;
+pub use file::MAGIC;
 pub use held_out::HeldOut;
 pub use model::NgramModel;
 pub use train::{NgramConfig, train};
