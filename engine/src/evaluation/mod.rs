@@ -2,7 +2,7 @@
 //!
 //! Perplexity, scores of continuations and the fitness of drafters are sums over [`teacher_force`]. For perplexity a
 //! [`Recipe`] cuts texts into windows, [`force_texts`] runs them, and [`Score`], [`Comparison`] and [`Worst`] gather what
-//! is read.
+//! is read. [`likelihoods`] answers texts one by one, as they come.
 
 mod distributions;
 mod teacher_forcing;
@@ -13,9 +13,11 @@ mod reading;
 mod score;
 mod comparison;
 mod worst;
+mod likelihood;
 
 pub use comparison::{Comparison, ComparisonSummary};
 pub use distributions::{Agreement, Softmax};
+pub use likelihood::{Likelihood, likelihoods};
 pub use reading::{Reading, ngram_readings};
 pub use recipe::{Recipe, Start, Stretch};
 pub use score::{Score, TextSize};
