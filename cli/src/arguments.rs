@@ -13,6 +13,7 @@ use crate::commands::bench::BenchCommand;
 use crate::commands::model::ModelCommand;
 use crate::commands::perplexity::PerplexityArguments;
 use crate::commands::runtime::RuntimeCommand;
+use crate::commands::score::ScoreArguments;
 use crate::commands::train::TrainCommand;
 use crate::commands::verify::VerifyArguments;
 use crate::constraint::ConstraintArguments;
@@ -50,6 +51,8 @@ pub(crate) enum Command {
     /// A figure means something beside others of the same recipe alone. -m may also name a file that `train ngram` wrote:
     /// an n-gram model reads each text as one stream and foretells its first token too.
     Perplexity(PerplexityArguments),
+    /// Tell how likely a model holds given continuations and texts, a JSON line each
+    Score(ScoreArguments),
     /// Prove on your prompts that drafting leaves the text alone; status 0: it does, 1: it differs, 3: could not run
     Verify(VerifyArguments),
 }

@@ -64,6 +64,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Bench(arguments) => commands::bench::run(arguments),
         Command::Train(arguments) => commands::train::run(&arguments),
         Command::Perplexity(arguments) => commands::perplexity::run(&arguments),
+        Command::Score(arguments) => commands::score::run(&arguments),
         Command::Verify(arguments) => commands::verify::run(arguments),
     }
 }

@@ -4,7 +4,7 @@ mod logprobs;
 mod summary;
 mod trace;
 
-pub(crate) use logprobs::TokenTexts;
+pub(crate) use logprobs::{TokenLikelihood, TokenTexts};
 pub(crate) use summary::summary;
 pub(crate) use trace::Trace;
 
@@ -164,7 +164,7 @@ pub(crate) mod tests {
     use serde_json::{Value, json};
     use veridraft_engine::{Finished, SourceReport};
 
-    use super::logprobs::tests::fixed_texts;
+    pub(crate) use super::logprobs::tests::fixed_texts;
     use std::time::Duration;
 
     use super::*;

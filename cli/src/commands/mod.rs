@@ -9,6 +9,7 @@ mod generation;
 pub(crate) mod model;
 pub(crate) mod perplexity;
 pub(crate) mod runtime;
+pub(crate) mod score;
 pub(crate) mod train;
 pub(crate) mod verify;
 

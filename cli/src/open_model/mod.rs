@@ -4,6 +4,9 @@ mod bare;
 mod costs;
 mod drafters;
 mod memory;
+mod target;
+
+pub(crate) use target::OpenTarget;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

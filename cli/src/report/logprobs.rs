@@ -10,14 +10,14 @@ use veridraft_models::{TokenId, Tokenizer};
 #[derive(Debug, Serialize)]
 pub(super) struct Scored {
     #[serde(flatten)]
-    token: Likelihood,
+    token: TokenLikelihood,
     /// The likeliest tokens in its place, the best first.
-    top: Vec<Likelihood>,
+    top: Vec<TokenLikelihood>,
 }
 
 /// How likely a token was.
 #[derive(Debug, Serialize)]
-struct Likelihood {
+pub(crate) struct TokenLikelihood {
     token: TokenId,
     text: String,
     logprob: Option<f64>,
@@ -38,15 +38,16 @@ impl TokenTexts {
         Self((0..).zip(&bytes).map(text).collect())
     }
 
+    /// A token beside its text.
+    pub(crate) fn likelihood(&self, token: TokenId, logprob: f64) -> TokenLikelihood {
+        let text = self.0.get(token as usize).cloned().unwrap_or_default();
+        TokenLikelihood { token, text, logprob: logprob.is_finite().then_some(logprob) }
+    }
+
     pub(super) fn scored(&self, scores: &[TokenLogprobs]) -> Vec<Scored> {
-        let likelihood = |token: TokenId, logprob: f64| Likelihood {
-            token,
-            text: self.0.get(token as usize).cloned().unwrap_or_default(),
-            logprob: logprob.is_finite().then_some(logprob),
-        };
         let scored = |score: &TokenLogprobs| Scored {
-            token: likelihood(score.token, score.logprob),
-            top: score.top.iter().map(|&(token, logprob)| likelihood(token, logprob)).collect(),
+            token: self.likelihood(score.token, score.logprob),
+            top: score.top.iter().map(|&(token, logprob)| self.likelihood(token, logprob)).collect(),
         };
         scores.iter().map(scored).collect()
     }
