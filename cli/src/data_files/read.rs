@@ -14,7 +14,7 @@ use super::zstd::ZstandardReader;
 
 /// The file's text: unpacked, and as JSON lines if it is a Parquet file. Errors of reading name no file; those of
 /// this function do.
-pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead>> {
+pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead + Send>> {
     let format = Format::of(path)?;
     let cannot_read = || format!("cannot read `{}`", path.display());
     let file = File::open(path).with_context(cannot_read)?;

@@ -1,9 +1,9 @@
 //! Opens models for passes without an engine: nothing is sampled, and nobody drafts.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use veridraft_export::Weights;
 use veridraft_models::runtime::{LibraryChoice, Runtime};
-use veridraft_models::{CausalModel, ModelFolder, UnsizedModel};
+use veridraft_models::{CausalModel, LanguageModel, ModelFolder, UnsizedModel};
 
 use super::{memory, session};
 use crate::arguments::ModelArguments;
@@ -16,6 +16,14 @@ pub(crate) struct BareModel {
     pub(crate) weights: String,
     pub(crate) folder: ModelFolder,
     pub(crate) model: CausalModel,
+}
+
+impl BareModel {
+    /// Opens the model that `-m` and `--weights` name.
+    pub(crate) fn open(arguments: &ModelArguments) -> Result<Self> {
+        let models = open_bare(&[(arguments.model.as_deref(), arguments.weights)], arguments)?;
+        Ok(models.into_iter().next().expect("as many models as were named"))
+    }
 }
 
 /// Opens models under one `--kv-memory`, each named as for `-m` and `--weights`.
@@ -31,8 +39,12 @@ pub(crate) fn open_bare(wanted: &[(Option<&str>, Weights)], arguments: &ModelArg
     let unsized_models = folders.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let models = memory::size(unsized_models, arguments.kv_memory)?;
     let bare = |((name, folder), model): ((String, ModelFolder), CausalModel)| {
+        let (found, expected) = (folder.tokenizer.vocabulary(), model.vocabulary());
+        if found > expected {
+            bail!("`{}`: the tokenizer has {found} tokens, but the model {expected}", folder.path.display());
+        }
         let weights = model.metadata().weights.clone();
-        BareModel { name, weights, folder, model }
+        Ok(BareModel { name, weights, folder, model })
     };
-    Ok(folders.into_iter().zip(models).map(bare).collect())
+    folders.into_iter().zip(models).map(bare).collect()
 }

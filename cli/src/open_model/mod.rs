@@ -4,9 +4,6 @@ mod bare;
 mod costs;
 mod drafters;
 mod memory;
-mod target;
-
-pub(crate) use target::OpenTarget;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

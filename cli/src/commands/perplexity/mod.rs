@@ -33,7 +33,7 @@ use crate::usage::UsageError;
 
 #[derive(Debug, Args)]
 pub(crate) struct PerplexityArguments {
-    /// Texts: plain files, or .jsonl with one in each row; either may be gzipped (.gz). Each file is a set of its own
+    /// Texts: plain files, or .jsonl with one in each row; either may be packed (.gz, .zst). Each file is a set of its own
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// How texts are cut and what of them is scored

@@ -4,19 +4,18 @@
 //! [`Rows::next_at_hand`] ends where the input pauses, and [`Rows::wait`] begins the next batch. The queue between is
 //! bounded: a long file is never in memory as a whole.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 
 use super::encode::{Encoded, Encoder};
 use super::row;
+use crate::data_files;
 
 /// Rows that are read ahead.
 const QUEUE_ROWS: usize = 1024;
@@ -47,17 +46,14 @@ pub(super) struct Rows {
 }
 
 impl Source {
-    /// Opens a file, plain or `.gz`, or standard input by the name `-`.
+    /// Opens a file of any form that [`data_files`] reads, or standard input by the name `-`.
     pub(super) fn open(path: &Path) -> Result<Self> {
         if path == Path::new("-") {
             let reader = Box::new(BufReader::new(std::io::stdin()));
             return Ok(Self { name: "standard input".to_owned(), reader });
         }
         let name = format!("`{}`", path.display());
-        let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
-        let is_gzipped = path.extension().is_some_and(|ending| ending == "gz");
-        let bytes: Box<dyn Read + Send> = if is_gzipped { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
-        Ok(Self { name, reader: Box::new(BufReader::new(bytes)) })
+        Ok(Self { name, reader: data_files::open(path)? })
     }
 
     /// What messages call it.

@@ -24,7 +24,7 @@ use self::answer::{Answer, Outcome, Score};
 use self::encode::Encoder;
 use self::input::{Row, Rows, Source};
 use crate::arguments::{ModelArguments, parse_count};
-use crate::open_model::OpenTarget;
+use crate::open_model::BareModel;
 use crate::output::piece;
 use crate::progress::Spinner;
 use crate::report::TokenTexts;
@@ -38,7 +38,7 @@ const BATCH_ROWS: usize = 1024;
 pub(crate) struct ScoreArguments {
     #[arg(
         value_name = "FILE",
-        help = "JSON lines, plain or .gz, or - for standard input: {\"context\", \"continuation\"}, \
+        help = "JSON lines, plain, .gz or .zst, or - for standard input: {\"context\", \"continuation\"}, \
                 {\"context_tokens\", \"continuation_tokens\"} or {\"text\"}, each with an optional \"id\""
     )]
     file: PathBuf,
@@ -59,7 +59,7 @@ pub(crate) struct ScoreArguments {
 /// Runs the command.
 pub(crate) fn run(arguments: &ScoreArguments) -> Result<()> {
     let source = Source::open(&arguments.file)?;
-    let mut target = OpenTarget::open(&arguments.model)?;
+    let mut target = BareModel::open(&arguments.model)?;
     let encoder = encoder(&target, arguments.max_length)?;
     let texts = arguments.tokens.then(|| TokenTexts::of(&target.folder.tokenizer));
     let (name, spinner) = (source.name().to_owned(), spinner(&arguments.file));
@@ -89,7 +89,7 @@ fn spinner(file: &Path) -> Option<Spinner> {
     is_seen.then(Spinner::start)
 }
 
-fn encoder(target: &OpenTarget, max_length: Option<NonZeroUsize>) -> Result<Encoder> {
+fn encoder(target: &BareModel, max_length: Option<NonZeroUsize>) -> Result<Encoder> {
     let context_length = target.model.limits().context_length;
     let max_length = max_length.map_or(context_length, usize::from);
     if max_length > context_length {
