@@ -14,6 +14,7 @@ mod score;
 mod comparison;
 mod worst;
 mod likelihood;
+pub mod fitness;
 
 pub use comparison::{Comparison, ComparisonSummary};
 pub use distributions::{Agreement, Softmax};
