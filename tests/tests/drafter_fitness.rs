@@ -2,7 +2,9 @@
 //! steps are the same, one by one, for every drafter, draft length and temperature.
 
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
+use anyhow::Result;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use veridraft_engine::drafters::{DraftModel, Drafter, Lookup, NgramDrafter, Suffix};
@@ -11,9 +13,10 @@ use veridraft_engine::evaluation::fitness::{
     Contender, Fitness, at_positions, guess_along, mean_acceptance_length, observe,
 };
 use veridraft_engine::ngram::{NgramConfig, NgramModel, train};
-use veridraft_engine::{EngineConfig, Request, SamplingConfig};
-use veridraft_models::{LanguageModel, TokenId};
-use veridraft_tests::{ScriptedModel, TinyLlama, hashed_logits, scripted_engine};
+use veridraft_engine::{CostModel, Engine, EngineConfig, Parts, Request, SamplingConfig};
+use veridraft_export::{ExportConfig, Weights};
+use veridraft_models::{CausalModel, LanguageModel, ModelFolder, TokenId};
+use veridraft_tests::{ScriptedModel, TinyLlama, scripted_engine};
 
 const VOCABULARY: usize = 12;
 /// The longest draft that is asked about.
@@ -22,12 +25,13 @@ const NEW_TOKENS: usize = 60;
 
 /// A model that looks at two tokens; `other` of 8 pairs of them have logits of their own in a draft model.
 fn model(other: u64) -> ScriptedModel {
-    let mut model = ScriptedModel::new(4, 80);
+    let (mut model, mut scores) = (ScriptedModel::new(4, 80), ScriptedModel::new(1, 1));
+    scores.memory = 3;
     let logits = move |seen: &[TokenId]| {
         let recent = &seen[seen.len().saturating_sub(2)..];
-        let pair = recent.iter().fold(0, |pair, &token| pair * VOCABULARY as u64 + u64::from(token));
-        let state = if pair.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61 < other { pair + 1000 } else { pair };
-        hashed_logits(state, VOCABULARY)
+        let pair = recent.iter().fold(1, |pair, &token| pair * VOCABULARY as u64 + u64::from(token));
+        let is_other = pair.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61 < other;
+        scores.scores(&[recent, if is_other { &[0] } else { &[] }].concat())
     };
     model.logits = Some(Box::new(logits));
     model
@@ -61,9 +65,9 @@ impl Case {
     }
 
     fn drafters(&self) -> Vec<Box<dyn Drafter>> {
-        let model = self.model.map(|other| -> Box<dyn Drafter> {
-            Box::new(DraftModel::new(Box::new(model(other)), VOCABULARY))
-        });
+        let model = self
+            .model
+            .map(|other| -> Box<dyn Drafter> { Box::new(DraftModel::new(Box::new(model(other)), VOCABULARY)) });
         self.tables().into_iter().chain(model).collect()
     }
 }
@@ -77,6 +81,7 @@ static NGRAMS: LazyLock<Arc<NgramModel<Vec<u8>>>> = LazyLock::new(|| {
 });
 
 /// What an engine did.
+#[derive(Default)]
 struct Run {
     /// Prompts with what it wrote behind them.
     texts: Vec<Window>,
@@ -88,8 +93,11 @@ struct Run {
 /// Answers prompts one after the other, with drafts of one length.
 fn run(case: &[&Case], sampling: &SamplingConfig, prompts: &[Vec<TokenId>], draft_length: usize) -> Run {
     let drafters = case.iter().flat_map(|case| case.drafters()).collect();
-    let mut engine = scripted_engine(model(0), drafters, EngineConfig::default());
-    let mut run = Run { texts: Vec::new(), tokens: 0, steps: 0, accepted: 0 };
+    answer(scripted_engine(model(0), drafters, EngineConfig::default()), sampling, prompts, draft_length)
+}
+
+fn answer(mut engine: Engine, sampling: &SamplingConfig, prompts: &[Vec<TokenId>], draft_length: usize) -> Run {
+    let mut run = Run::default();
     for prompt in prompts {
         let request = Request {
             draft_min: draft_length,
@@ -225,4 +233,34 @@ fn text_of_somebody_else_ends_a_draft_where_the_target_goes_another_way() {
     let found = observe(&mut [&mut target], &[text], &[contender], &sampling, MOST).expect("it fits");
     let accepted: Vec<_> = found[0].texts[0].guesses.iter().map(|guessed| guessed.accepted).collect();
     assert_eq!(accepted, [0, 1]);
+}
+
+/// The same through real sessions: passes of a whole text, of one row and of drafts give the same bits.
+#[test]
+fn a_coarser_export_drafts_for_a_finer_one_as_predicted() -> Result<()> {
+    let (fine, coarse) =
+        (TinyLlama::create()?, TinyLlama::create_with(ExportConfig { weights: Weights::Q4, ..<_>::default() })?);
+    let open = |tiny: &TinyLlama| tiny.open(1, 512);
+    let tokenizer = ModelFolder::open(fine.model())?.tokenizer;
+    let engine = |target: CausalModel, drafters: Vec<Box<dyn Drafter>>| {
+        let (decoder, clock) = (Arc::new(tokenizer.clone()), Box::new(|| Duration::ZERO));
+        let parts = Parts { model: Box::new(target), decoder, drafters, costs: CostModel::default(), clock };
+        Engine::new(parts, EngineConfig::default())
+    };
+    let sampling = SamplingConfig { temperature: 0.8, ..SamplingConfig::default() };
+    let prompts: Vec<Vec<TokenId>> = vec![(10..30).collect(), vec![7; 5]];
+    let texts = answer(engine(open(&fine)?, Vec::new()), &sampling, &prompts, 0).texts;
+    let contender = Contender { guesses: Vec::new(), model: Some(0) };
+    let (mut target, mut draft) = (open(&fine)?, open(&coarse)?);
+    let found = observe(&mut [&mut target, &mut draft], &texts, &[contender], &sampling, MOST)?.remove(0);
+    for draft_length in [1, 3, 8] {
+        let drafter = DraftModel::new(Box::new(open(&coarse)?), TinyLlama::VOCABULARY);
+        let drafted = answer(engine(open(&fine)?, vec![Box::new(drafter)]), &sampling, &prompts, draft_length);
+        let measured = drafted.tokens as f64 / drafted.steps as f64;
+        let predicted = mean_acceptance_length(&found.texts, draft_length).expect("tokens");
+        println!("draft length {draft_length}: predicted {predicted:.3}, measured {measured:.3}");
+        assert_eq!(predicted, measured);
+        assert!(measured > 1.2, "the models agree often");
+    }
+    Ok(())
 }

@@ -42,11 +42,7 @@ pub fn guess_along(
     Ok(all)
 }
 
-fn first_guess(
-    drafters: &mut [Box<dyn Drafter>],
-    sequence: SequenceId,
-    draft_length: usize,
-) -> Result<Vec<TokenId>> {
+fn first_guess(drafters: &mut [Box<dyn Drafter>], sequence: SequenceId, draft_length: usize) -> Result<Vec<TokenId>> {
     let request = DraftRequest::chain(sequence, draft_length);
     for drafter in drafters {
         for mut draft in drafter.propose(&[request])? {
