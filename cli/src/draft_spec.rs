@@ -41,6 +41,16 @@ impl DraftSpec {
             DraftSource::Model { name, weights } => Some((name.as_str(), *weights)),
             _ => None,
         })
+    /// The same without its model.
+    pub(crate) fn without_model(&self) -> Self {
+        let is_no_model = |source: &&DraftSource| !matches!(source, DraftSource::Model { .. });
+        Self { text: self.text.clone(), sources: self.sources.iter().filter(is_no_model).cloned().collect() }
+    }
+
+    /// The same with its model alone.
+    pub(crate) fn model_alone(&self) -> Self {
+        let is_model = |source: &&DraftSource| matches!(source, DraftSource::Model { .. });
+        Self { text: self.text.clone(), sources: self.sources.iter().filter(is_model).cloned().collect() }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::texts::read_documents;
 
 /// A second model, before its cache has a size.
 pub(crate) struct OpenDraftModel {
-    folder: ModelFolder,
+    pub(crate) folder: ModelFolder,
     pub(crate) model: UnsizedModel,
 }
 

@@ -2,8 +2,8 @@
 
 mod bare;
 mod costs;
-mod drafters;
-mod memory;
+pub(crate) mod drafters;
+pub(crate) mod memory;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -178,7 +178,7 @@ fn note_loss(arguments: &DraftArguments) {
 }
 
 /// Refuses values out of range before anything is opened.
-fn check_sampling(arguments: &SamplingArguments) -> Result<()> {
+pub(crate) fn check_sampling(arguments: &SamplingArguments) -> Result<()> {
     let defaults = SamplingConfig::default();
     let given = SamplingConfig {
         temperature: arguments.temperature.unwrap_or(defaults.temperature),
@@ -200,7 +200,7 @@ fn check_sampling(arguments: &SamplingArguments) -> Result<()> {
 }
 
 /// The user's settings over those of `generation_config.json`.
-fn sampling_config(arguments: &SamplingArguments, folder: &ModelFolder) -> SamplingConfig {
+pub(crate) fn sampling_config(arguments: &SamplingArguments, folder: &ModelFolder) -> SamplingConfig {
     let model = &folder.generation;
     let neutral = SamplingConfig::default();
     SamplingConfig {

@@ -1,4 +1,5 @@
 //! Prompts from files of JSON lines, plain or packed: the one reader of `verify` and `bench speculate`.
+//! Prompts from files of JSON lines, plain or gzipped: the one reader of `verify` and `bench`.
 //!
 //! Each line is one object, and the first of these fields that it has is the prompt:
 //!
@@ -14,6 +15,8 @@
 //! `task_id` names a prompt, else its line. Spec-Bench, MT-bench, GSM8K and HumanEval come in this form.
 
 pub(crate) mod row;
+mod row;
+mod answer;
 mod conversation;
 
 pub(crate) use conversation::Conversation;
@@ -47,12 +50,36 @@ pub(crate) enum Content {
     Text(String),
 }
 
+/// A prompt with the answers that its row has: one a turn, or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AnsweredPrompt {
+    pub(crate) prompt: DataPrompt,
+    pub(crate) answers: Vec<String>,
+}
+
 /// The prompts of all files, in order, `limit` of each at most; blank lines are no prompts.
 pub(crate) fn read(files: &[PathBuf], limit: Option<NonZeroUsize>) -> Result<Vec<DataPrompt>> {
+    read_rows(files, limit, row::prompt)
+}
+
+/// The same with their answers, as `answer.rs` finds them: in `answer_field` where one is named.
+pub(crate) fn read_answered(
+    files: &[PathBuf],
+    limit: Option<NonZeroUsize>,
+    answer_field: Option<&str>,
+) -> Result<Vec<AnsweredPrompt>> {
+    read_rows(files, limit, |line, category, number| answer::prompt(line, category, number, answer_field))
+}
+
+fn read_rows<T>(
+    files: &[PathBuf],
+    limit: Option<NonZeroUsize>,
+    parse: impl Fn(&str, &str, usize) -> Result<T, String>,
+) -> Result<Vec<T>> {
     let limit = limit.map_or(usize::MAX, usize::from);
     let mut prompts = Vec::new();
     for file in files {
-        read_file(file, limit, &mut prompts)?;
+        read_file(file, limit, &parse, &mut prompts)?;
     }
     if prompts.is_empty() {
         let names: Vec<_> = files.iter().map(|file| format!("`{}`", file.display())).collect();
@@ -62,6 +89,16 @@ pub(crate) fn read(files: &[PathBuf], limit: Option<NonZeroUsize>) -> Result<Vec
 }
 
 fn read_file(path: &Path, limit: usize, prompts: &mut Vec<DataPrompt>) -> Result<()> {
+fn read_file<T>(
+    path: &Path,
+    limit: usize,
+    parse: impl Fn(&str, &str, usize) -> Result<T, String>,
+    prompts: &mut Vec<T>,
+) -> Result<()> {
+    let cannot_read = || format!("cannot read `{}`", path.display());
+    let file = File::open(path).with_context(cannot_read)?;
+    let is_gzipped = path.extension().is_some_and(|ending| ending == "gz");
+    let bytes: Box<dyn Read> = if is_gzipped { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
     let category = stem(path);
     let mut left = limit;
     let mut lines = Lines::open(path)?;
@@ -73,6 +110,7 @@ fn read_file(path: &Path, limit: usize, prompts: &mut Vec<DataPrompt>) -> Result
             continue;
         }
         let prompt = row::prompt(text, &category, line.number).map_err(|reason| place(&reason))?;
+        let prompt = parse(&line, &category, number).map_err(|reason| anyhow::anyhow!("{} {reason}", place()))?;
         prompts.push(prompt);
         left -= 1;
     }

@@ -12,18 +12,27 @@ pub(crate) const NAMES: [&str; 3] = ["id", "question_id", "task_id"];
 
 /// Reads a line; an error says what is wrong with it, to stand behind the name of the place.
 pub(super) fn prompt(line: &str, category: &str, number: usize) -> Result<DataPrompt, String> {
-    let row = match serde_json::from_str(line) {
-        Ok(Value::Object(row)) => row,
-        Ok(other) => return Err(format!("is {}, expected an object", kind(&other))),
+    prompt_of(&object(line)?, category, number)
+}
+
+/// The object that a line is.
+pub(super) fn object(line: &str) -> Result<Map<String, Value>, String> {
+    match serde_json::from_str(line) {
+        Ok(Value::Object(row)) => Ok(row),
+        Ok(other) => Err(format!("is {}, expected an object", kind(&other))),
         // One line is parsed, so the parser's own line number, always 1, would only mislead.
-        Err(error) => return Err(format!("is not JSON at column {}, expected one object a line", error.column())),
-    };
+        Err(error) => Err(format!("is not JSON at column {}, expected one object a line", error.column())),
+    }
+}
+
+/// The prompt in an object.
+pub(super) fn prompt_of(row: &Map<String, Value>, category: &str, number: usize) -> Result<DataPrompt, String> {
     let category = match row.get("category") {
         None | Some(Value::Null) => category.to_owned(),
         Some(Value::String(category)) => category.clone(),
         Some(other) => return Err(format!("has `category` {}, expected a string", kind(other))),
     };
-    Ok(DataPrompt { category, id: id(&row, number), content: content(&row)? })
+    Ok(DataPrompt { category, id: id(row, number), content: content(row)? })
 }
 
 fn id(row: &Map<String, Value>, number: usize) -> String {
@@ -70,6 +79,7 @@ fn turns(value: &Value) -> Result<Vec<String>, String> {
 
 /// A field's text.
 pub(crate) fn text(name: &str, value: &Value) -> Result<String, String> {
+pub(super) fn text(name: &str, value: &Value) -> Result<String, String> {
     match value {
         Value::String(text) if !text.is_empty() => Ok(text.clone()),
         other => Err(format!("has `{name}` {}, expected a string that is not empty", kind(other))),
@@ -78,6 +88,7 @@ pub(crate) fn text(name: &str, value: &Value) -> Result<String, String> {
 
 /// A value in few words: numbers as they are, others by what they are.
 pub(crate) fn kind(value: &Value) -> String {
+pub(super) fn kind(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Bool(value) => value.to_string(),

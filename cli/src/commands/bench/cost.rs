@@ -11,7 +11,7 @@ use anyhow::Result;
 use veridraft_engine::measure::{Rounds, Spread, take_turns};
 use veridraft_models::{CausalModel, LanguageModel};
 
-use super::super::one_sequence::OneSequence;
+use super::one_sequence::OneSequence;
 
 /// Passes of every row count.
 const PASSES: Rounds = Rounds { least: 9, time: Duration::from_secs(2) };
@@ -115,8 +115,8 @@ impl CostCurve {
         self.seconds(rows) / self.single().as_secs_f64()
     }
 
-    /// T(rows): on the straight line between measured row counts, beyond the last as there.
-    fn seconds(&self, rows: usize) -> f64 {
+    /// T(rows), in seconds: on the straight line between measured row counts, beyond the last as there.
+    pub(super) fn seconds(&self, rows: usize) -> f64 {
         let line = self.points.windows(2).find(|ends| (ends[0].0..=ends[1].0).contains(&rows));
         match line {
             Some(&[(below, low), (above, high)]) => {

@@ -1,5 +1,7 @@
 //! `veridraft bench`: one file a measurement.
 
+mod cost;
+mod draft;
 mod forward;
 mod forward_report;
 mod one_sequence;
@@ -8,6 +10,7 @@ mod throughput;
 
 use clap::{Args, Subcommand};
 
+use draft::DraftArguments;
 use forward::ForwardArguments;
 use speculate::SpeculateArguments;
 use throughput::ThroughputArguments;
@@ -31,6 +34,14 @@ enum Measurement {
     /// Every prompt is answered plainly and by each `--draft`, in turn; the texts must be equal. Reports the speed-up
     /// with its interval, what acceptance and the cost of passes allow at best, and where the time went.
     Speculate(SpeculateArguments),
+    /// Predict what drafters would give, from texts that there are already
+    ///
+    /// Target and draft models read the texts, nothing is generated: how often they agree, tokens a step and, with what
+    /// passes cost here, the speed-up at each fixed draft length. Best is text that the target wrote itself, with these
+    /// sampling settings: on it the prediction of tokens a step is exact. On other text models agree less, so that it is
+    /// mostly too low. Of drafters joined by +, `auto` among them, the first that has a guess drafts, those without a
+    /// model first; what costs choose between them without a fixed length is not predicted.
+    Draft(DraftArguments),
     /// Measure many requests at once: tokens a second, latencies, use of the KV cache
     ///
     /// Every prompt is answered with each `--draft`, plain decoding first, at each `--concurrency`; the texts must be
@@ -42,6 +53,7 @@ enum Measurement {
 pub(crate) fn run(command: BenchCommand) -> anyhow::Result<()> {
     match command.measurement {
         Measurement::Forward(arguments) => forward::run(arguments),
+        Measurement::Draft(arguments) => draft::run(arguments),
         Measurement::Speculate(arguments) => speculate::run(arguments),
         Measurement::Throughput(arguments) => throughput::run(arguments),
     }

@@ -14,7 +14,7 @@
 //! plain decoding pays as well, are left out. The form is that of Leviathan et al. 2023, theorem 3.8, with measured
 //! costs and acceptance in the places of their models.
 
-use super::cost::CostCurve;
+use super::super::cost::CostCurve;
 use crate::set_up::Step;
 
 /// The best draft length and what each would have given.

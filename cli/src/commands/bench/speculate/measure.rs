@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use veridraft_engine::{Request, Verification};
 
-use super::cost::Costs;
+use super::super::cost::Costs;
 use super::hindsight::Priced;
 use crate::progress::Spinner;
 use crate::prompts::DataPrompt;

@@ -7,7 +7,6 @@
 mod measure;
 mod statistics;
 mod hindsight;
-mod cost;
 mod report;
 mod table;
 mod plot;
@@ -18,9 +17,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use self::cost::Costs;
 use self::measure::{contexts, measure, timed_passes};
 use self::report::{SpeculateReport, Subject};
+use super::cost::Costs;
 use crate::output::line;
 use crate::prompts;
 use crate::set_up::{SetUpArguments, SetUps};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use veridraft_engine::measure::Spread;
 
-use super::cost::{CostCurve, Costs};
+use super::super::cost::{CostCurve, Costs};
 use super::hindsight::hindsight;
 use super::measure::{Measured, Run, Totals, decoding, middle};
 use super::statistics::{Pair, bootstrap_interval, speed_up};

@@ -1,0 +1,156 @@
+//! What drafting takes, in passes of the target: drafters propose along the texts as they would in an engine, and between
+//! proposals the target computes a row, so that they find the processor's caches as they would.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use veridraft_engine::drafters::{DraftRequest, Drafter};
+use veridraft_engine::evaluation::Window;
+use veridraft_engine::evaluation::fitness::Fitness;
+use veridraft_engine::measure::Spread;
+use veridraft_engine::{Request, SamplingConfig, SequenceId};
+
+use super::super::one_sequence::OneSequence;
+
+/// Proposals of each length, the median of which counts.
+const ENOUGH: usize = 15;
+/// Time for all of them, after which fewer do.
+const MOST: Duration = Duration::from_secs(15);
+/// Fewer than this tell nothing.
+const LEAST: usize = 3;
+
+/// Time of a step's drafting by that of a pass of one row, for each draft length from 1 on.
+pub(super) struct Timed {
+    /// Of all drafters that guess from text together.
+    pub(super) tables: Vec<f64>,
+    /// Of the draft model.
+    pub(super) model: Vec<f64>,
+}
+
+/// What is timed.
+pub(super) struct Subject<'a> {
+    pub(super) texts: &'a [Window],
+    pub(super) fitness: &'a Fitness,
+    pub(super) sampling: &'a SamplingConfig,
+    pub(super) draft_max: usize,
+}
+
+/// Times proposals of every length, in turn, each behind what the step before would have produced.
+pub(super) fn time(
+    target: &mut OneSequence,
+    [tables, model]: &mut [Vec<Box<dyn Drafter>>; 2],
+    subject: &Subject,
+) -> Result<Timed> {
+    let mut times = Times::new(subject.draft_max);
+    let context = subject.texts.iter().map(|text| text.scored.start).max().unwrap_or(0).min(target.room() - 1);
+    target.fill(context)?;
+    let mut number = 0;
+    let started = Instant::now();
+    while !times.are_enough(started.elapsed()) {
+        let steps = times.steps;
+        for (text, guessed) in subject.texts.iter().zip(&subject.fitness.texts) {
+            if times.are_enough(started.elapsed()) {
+                break;
+            }
+            let mut drafting = Drafting::begin(tables, model, (SequenceId(number), text), subject.sampling)?;
+            number += 1;
+            let mut place = 0;
+            while place < guessed.guesses.len() && !times.are_enough(started.elapsed()) {
+                times.passes.push(target.time(context..context + 1, 1)?);
+                let length = times.steps % subject.draft_max;
+                let [tables, model] = drafting.propose(length + 1)?;
+                times.tables[length].push(tables);
+                times.model[length].push(model);
+                times.steps += 1;
+                let tokens = guessed.guesses[place].accepted.min(length + 1) + 1;
+                drafting.extend(tokens.min(guessed.guesses.len() - place));
+                place += tokens;
+            }
+            drafting.end();
+        }
+        if times.steps == steps {
+            break;
+        }
+    }
+    Ok(times.summed_up())
+}
+
+/// One text on its way through the drafters.
+struct Drafting<'a> {
+    tables: &'a mut [Box<dyn Drafter>],
+    model: &'a mut [Box<dyn Drafter>],
+    sequence: SequenceId,
+    text: &'a Window,
+    /// Tokens that the drafters know.
+    known: usize,
+}
+
+impl<'a> Drafting<'a> {
+    fn begin(
+        tables: &'a mut [Box<dyn Drafter>],
+        model: &'a mut [Box<dyn Drafter>],
+        (sequence, text): (SequenceId, &'a Window),
+        sampling: &SamplingConfig,
+    ) -> Result<Self> {
+        let prompt = &text.tokens[..text.scored.start];
+        let request = Request { sampling: sampling.clone(), ..Request::new(prompt.to_vec(), text.scored.len()) };
+        for drafter in tables.iter_mut().chain(model.iter_mut()) {
+            drafter.begin(sequence, &request);
+            drafter.extend(sequence, prompt);
+        }
+        let mut drafting = Self { tables, model, sequence, text, known: prompt.len() };
+        // The first proposal computes the prompt.
+        drafting.propose(1)?;
+        Ok(drafting)
+    }
+
+    /// Times of a proposal of all drafters that guess from text, and of the model.
+    fn propose(&mut self, draft_length: usize) -> Result<[Duration; 2]> {
+        let request = [DraftRequest::chain(self.sequence, draft_length)];
+        let time = |drafters: &mut [Box<dyn Drafter>]| -> Result<Duration> {
+            let start = Instant::now();
+            for drafter in drafters {
+                drafter.propose(&request)?;
+            }
+            Ok(start.elapsed())
+        };
+        Ok([time(self.tables)?, time(self.model)?])
+    }
+
+    /// Gives the drafters the next tokens of the text.
+    fn extend(&mut self, tokens: usize) {
+        let next = &self.text.tokens[self.known..self.known + tokens];
+        self.known += tokens;
+        for drafter in self.tables.iter_mut().chain(self.model.iter_mut()) {
+            drafter.extend(self.sequence, next);
+        }
+    }
+
+    fn end(self) {
+        self.tables.iter_mut().chain(self.model.iter_mut()).for_each(|drafter| drafter.release(self.sequence));
+    }
+}
+
+struct Times {
+    passes: Vec<Duration>,
+    tables: Vec<Vec<Duration>>,
+    model: Vec<Vec<Duration>>,
+    steps: usize,
+}
+
+impl Times {
+    fn new(draft_max: usize) -> Self {
+        Self { passes: Vec::new(), tables: vec![Vec::new(); draft_max], model: vec![Vec::new(); draft_max], steps: 0 }
+    }
+
+    fn are_enough(&self, elapsed: Duration) -> bool {
+        let least = if elapsed < MOST { ENOUGH } else { LEAST };
+        self.steps >= least * self.tables.len()
+    }
+
+    fn summed_up(&self) -> Timed {
+        let pass = Spread::of(&self.passes).median.as_secs_f64();
+        let by_pass = |times: &Vec<Duration>| Spread::of(times).median.as_secs_f64() / pass;
+        Timed { tables: self.tables.iter().map(by_pass).collect(), model: self.model.iter().map(by_pass).collect() }
+    }
+}
