@@ -57,3 +57,43 @@ impl FitnessReport {
 fn row(width: usize, name: &str, [guesses, overlap, best, accepted]: &[String; 4]) -> String {
     format!("{name:width$}  {guesses:>7}  {overlap:>9}  {best:>5}  {accepted:>8}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::predict::tests::fixed_draft;
+    use super::*;
+
+    #[test]
+    fn a_person_reads_a_table() {
+        let (draft, forward) = fixed_draft();
+        let subject = Subject {
+            model: "tiny".to_owned(),
+            weights: "f32".to_owned(),
+            path: "avx2".to_owned(),
+            temperature: 0.0,
+            seed: 7,
+            verification: "greedy",
+            texts: 1,
+            answers: 1,
+            cut: 0,
+            tokens: 6,
+        };
+        let report = FitnessReport { subject, draft_max: 3, forward, drafts: vec![draft] };
+        let expected = "\
+tiny, weights f32, path avx2, temperature 0, seed 7
+1 texts, 1 of them answers, 6 tokens scored; a guess is accepted that is the target's best token
+
+                    guesses  Σmin(p,q)  top-1  accepted
+suffix+model=small     0.33       0.75   0.50      1.00
+
+suffix+model=small      1      2      3
+  agreement at       1.00   0.50      -
+  τ                  1.50   2.00   2.00
+  drafting ms        2.25   4.33   6.00
+  speed-up           1.25   1.39   1.19
+  best: draft length 2, speed-up 1.39
+
+T(k)/T(1) by rows, T(1) 10.00 ms: 1 1.00, 2 1.10, 3 1.20, 4 1.30";
+        assert_eq!(report.to_string(), expected);
+    }
+}

@@ -35,7 +35,8 @@ pub(super) struct Subject<'a> {
     pub(super) draft_max: usize,
 }
 
-/// Times proposals of every length, in turn, each behind what the step before would have produced.
+/// Times proposals of every length, in turn, each behind what the step before would have produced; the texts come again
+/// until there are enough. There is at least one, with a scored token.
 pub(super) fn time(
     target: &mut OneSequence,
     [tables, model]: &mut [Vec<Box<dyn Drafter>>; 2],
@@ -44,33 +45,22 @@ pub(super) fn time(
     let mut times = Times::new(subject.draft_max);
     let context = subject.texts.iter().map(|text| text.scored.start).max().unwrap_or(0).min(target.room() - 1);
     target.fill(context)?;
-    let mut number = 0;
-    let started = Instant::now();
-    while !times.are_enough(started.elapsed()) {
-        let steps = times.steps;
-        for (text, guessed) in subject.texts.iter().zip(&subject.fitness.texts) {
-            if times.are_enough(started.elapsed()) {
-                break;
-            }
-            let mut drafting = Drafting::begin(tables, model, (SequenceId(number), text), subject.sampling)?;
-            number += 1;
-            let mut place = 0;
-            while place < guessed.guesses.len() && !times.are_enough(started.elapsed()) {
-                times.passes.push(target.time(context..context + 1, 1)?);
-                let length = times.steps % subject.draft_max;
-                let [tables, model] = drafting.propose(length + 1)?;
-                times.tables[length].push(tables);
-                times.model[length].push(model);
-                times.steps += 1;
-                let tokens = guessed.guesses[place].accepted.min(length + 1) + 1;
-                drafting.extend(tokens.min(guessed.guesses.len() - place));
-                place += tokens;
-            }
-            drafting.end();
-        }
-        if times.steps == steps {
+    let texts = subject.texts.iter().zip(&subject.fitness.texts).cycle();
+    for (number, (text, guessed)) in (0..).zip(texts) {
+        if times.are_enough() {
             break;
         }
+        let mut drafting = Drafting::begin(tables, model, (SequenceId(number), text), subject.sampling)?;
+        let mut place = 0;
+        while place < guessed.guesses.len() && !times.are_enough() {
+            let pass = target.time(context..context + 1, 1)?;
+            let length = times.next_length();
+            times.add(pass, drafting.propose(length)?);
+            let tokens = guessed.guesses[place].accepted.min(length) + 1;
+            drafting.extend(tokens.min(guessed.guesses.len() - place));
+            place += tokens;
+        }
+        drafting.end();
     }
     Ok(times.summed_up())
 }
@@ -132,25 +122,60 @@ impl<'a> Drafting<'a> {
 }
 
 struct Times {
+    started: Instant,
     passes: Vec<Duration>,
+    /// For each length from 1 on.
     tables: Vec<Vec<Duration>>,
     model: Vec<Vec<Duration>>,
-    steps: usize,
 }
 
 impl Times {
     fn new(draft_max: usize) -> Self {
-        Self { passes: Vec::new(), tables: vec![Vec::new(); draft_max], model: vec![Vec::new(); draft_max], steps: 0 }
+        let (started, none) = (Instant::now(), vec![Vec::new(); draft_max]);
+        Self { started, passes: Vec::new(), tables: none.clone(), model: none }
     }
 
-    fn are_enough(&self, elapsed: Duration) -> bool {
-        let least = if elapsed < MOST { ENOUGH } else { LEAST };
-        self.steps >= least * self.tables.len()
+    fn are_enough(&self) -> bool {
+        let least = if self.started.elapsed() < MOST { ENOUGH } else { LEAST };
+        self.passes.len() >= least * self.tables.len()
+    }
+
+    /// Lengths take turns.
+    fn next_length(&self) -> usize {
+        self.passes.len() % self.tables.len() + 1
+    }
+
+    /// Adds a pass and proposals of the next length.
+    fn add(&mut self, pass: Duration, [tables, model]: [Duration; 2]) {
+        let length = self.next_length();
+        self.passes.push(pass);
+        self.tables[length - 1].push(tables);
+        self.model[length - 1].push(model);
     }
 
     fn summed_up(&self) -> Timed {
-        let pass = Spread::of(&self.passes).median.as_secs_f64();
+        let pass = Spread::of(&self.passes).median.as_secs_f64().max(f64::MIN_POSITIVE);
         let by_pass = |times: &Vec<Duration>| Spread::of(times).median.as_secs_f64() / pass;
         Timed { tables: self.tables.iter().map(by_pass).collect(), model: self.model.iter().map(by_pass).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_take_turns_and_are_told_in_passes() {
+        let milliseconds = Duration::from_millis;
+        let mut times = Times::new(2);
+        let mut lengths = Vec::new();
+        while !times.are_enough() {
+            let length = times.next_length();
+            lengths.push(length);
+            times.add(milliseconds(10), [milliseconds(1), milliseconds(20 * length as u64)]);
+        }
+        assert_eq!(lengths, [1, 2].repeat(ENOUGH));
+        let Timed { tables, model } = times.summed_up();
+        assert_eq!((tables, model), (vec![0.1; 2], vec![2.0, 4.0]));
     }
 }
