@@ -38,8 +38,9 @@ enum Measurement {
     ///
     /// Target and draft models read the texts, nothing is generated: how often they agree, tokens a step and, with what
     /// passes cost here, the speed-up at each fixed draft length. Best is text that the target wrote itself, with these
-    /// sampling settings: on it the prediction of tokens a step is exact. On other text models agree less, so that it is
-    /// mostly too low. Of drafters joined by +, `auto` among them, the first that has a guess drafts, those without a
+    /// sampling settings: on it the prediction of tokens a step is exact. On other text it is as good as that text is like
+    /// the target's: of prompts and of what people wrote otherwise than the target would, models predict less alike, and
+    /// text that repeats more or less than the target does misleads about drafters that copy. Of drafters joined by +, `auto` among them, the first that has a guess drafts, those without a
     /// model first; what costs choose between them without a fixed length is not predicted.
     Draft(DraftArguments),
     /// Measure many requests at once: tokens a second, latencies, use of the KV cache

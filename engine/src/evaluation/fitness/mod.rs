@@ -15,8 +15,9 @@
 //!   guess stands when it is the text's token.
 //!
 //! **On what text?** Where the target wrote it itself with the same settings, all of this is exact: steps are those of
-//! an engine with this draft length. Other text is an estimate, and mostly a low one, because models agree less on
-//! text that neither would have written.
+//! an engine with this draft length. Other text gives an estimate, as good as that text is like the target's: models
+//! predict less alike on text that neither would have written, and text that repeats itself more or less than the
+//! target does misleads about drafters that copy.
 //!
 //! **Why steps are walked** instead of averaging over positions: a step that goes well passes over positions from which
 //! the next would go well too. Where long runs that are right alternate with long runs that are not, the mean over

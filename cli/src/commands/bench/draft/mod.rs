@@ -42,8 +42,8 @@ pub(super) struct DraftArguments {
     /// Rows of each file, at most
     #[arg(long, value_name = "N", value_parser = parse_count)]
     limit: Option<NonZeroUsize>,
-    /// The field with the answer, which alone is scored [default: the first there is of canonical_solution, answer,
-    /// completion, response, and a last message of the assistant]
+    /// The field with the answer, which alone is scored; a row without one is scored itself [default: the first there is
+    /// of canonical_solution, answer, completion, response, and a last message of the assistant]
     #[arg(long, value_name = "NAME")]
     answer_field: Option<String>,
     /// Who drafts, as for `generate`; several times
