@@ -59,9 +59,46 @@ impl Spread {
     }
 }
 
+/// The line through points `(x, y)`, each `x` once, as its value at 0 and its slope: the median of the slopes between all
+/// pairs, so that up to a quarter of the points may be far off (Theil 1950; Sen 1968). A single point has a level line.
+pub fn robust_line(points: &[(f64, f64)]) -> (f64, f64) {
+    let pairs =
+        points.iter().enumerate().flat_map(|(index, one)| points[..index].iter().map(move |other| (one, other)));
+    let slope = median(pairs.map(|(one, other)| (one.1 - other.1) / (one.0 - other.0)).collect());
+    (median(points.iter().map(|(x, y)| y - slope * x).collect()), slope)
+}
+
+/// The middle of some numbers, or between the middle two; 0 of none.
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_unstable_by(f64::total_cmp);
+    let upper = numbers.len() / 2;
+    match numbers.len() {
+        0 => 0.0,
+        count if count % 2 == 1 => numbers[upper],
+        _ => f64::midpoint(numbers[upper - 1], numbers[upper]),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_passes_by_what_is_far_off() {
+        let check = |points: &[(f64, f64)], expected: (f64, f64)| {
+            let found = robust_line(points);
+            assert!(
+                (found.0 - expected.0).abs() < 1e-9 && (found.1 - expected.1).abs() < 1e-9,
+                "{points:?}: {found:?}"
+            );
+        };
+        check(&[(3.0, 7.0)], (7.0, 0.0));
+        check(&[(1.0, 5.0), (2.0, 7.0)], (3.0, 2.0));
+        let mut points: Vec<_> = (1..=8).map(|x| (f64::from(x), 3.0 + 2.0 * f64::from(x))).collect();
+        check(&points, (3.0, 2.0));
+        (points[3].1, points[6].1) = (0.5, 900.0);
+        check(&points, (3.0, 2.0));
+    }
 
     fn check(times: &[u64], expected: [u64; 3]) {
         let times: Vec<_> = times.iter().map(|&time| Duration::from_micros(time)).collect();
