@@ -41,6 +41,8 @@ impl DraftSpec {
             DraftSource::Model { name, weights } => Some((name.as_str(), *weights)),
             _ => None,
         })
+    }
+
     /// The same without its model.
     pub(crate) fn without_model(&self) -> Self {
         let is_no_model = |source: &&DraftSource| !matches!(source, DraftSource::Model { .. });

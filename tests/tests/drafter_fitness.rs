@@ -239,7 +239,7 @@ fn text_of_somebody_else_ends_a_draft_where_the_target_goes_another_way() {
 #[test]
 fn a_coarser_export_drafts_for_a_finer_one_as_predicted() -> Result<()> {
     let (fine, coarse) =
-        (TinyLlama::create()?, TinyLlama::create_with(ExportConfig { weights: Weights::Q4, ..<_>::default() })?);
+        (TinyLlama::create()?, TinyLlama::create_with(&ExportConfig { weights: Weights::Q4, ..<_>::default() })?);
     let open = |tiny: &TinyLlama| tiny.open(1, 512);
     let tokenizer = ModelFolder::open(fine.model())?.tokenizer;
     let engine = |target: CausalModel, drafters: Vec<Box<dyn Drafter>>| {

@@ -1,5 +1,4 @@
-//! Prompts from files of JSON lines, plain or packed: the one reader of `verify` and `bench speculate`.
-//! Prompts from files of JSON lines, plain or gzipped: the one reader of `verify` and `bench`.
+//! Prompts from files of JSON lines, plain or packed: the one reader of `verify` and `bench`.
 //!
 //! Each line is one object, and the first of these fields that it has is the prompt:
 //!
@@ -15,7 +14,6 @@
 //! `task_id` names a prompt, else its line. Spec-Bench, MT-bench, GSM8K and HumanEval come in this form.
 
 pub(crate) mod row;
-mod row;
 mod answer;
 mod conversation;
 
@@ -88,17 +86,12 @@ fn read_rows<T>(
     Ok(prompts)
 }
 
-fn read_file(path: &Path, limit: usize, prompts: &mut Vec<DataPrompt>) -> Result<()> {
 fn read_file<T>(
     path: &Path,
     limit: usize,
     parse: impl Fn(&str, &str, usize) -> Result<T, String>,
     prompts: &mut Vec<T>,
 ) -> Result<()> {
-    let cannot_read = || format!("cannot read `{}`", path.display());
-    let file = File::open(path).with_context(cannot_read)?;
-    let is_gzipped = path.extension().is_some_and(|ending| ending == "gz");
-    let bytes: Box<dyn Read> = if is_gzipped { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
     let category = stem(path);
     let mut left = limit;
     let mut lines = Lines::open(path)?;
@@ -109,8 +102,7 @@ fn read_file<T>(
         if text.trim().is_empty() {
             continue;
         }
-        let prompt = row::prompt(text, &category, line.number).map_err(|reason| place(&reason))?;
-        let prompt = parse(&line, &category, number).map_err(|reason| anyhow::anyhow!("{} {reason}", place()))?;
+        let prompt = parse(text, &category, line.number).map_err(|reason| place(&reason))?;
         prompts.push(prompt);
         left -= 1;
     }

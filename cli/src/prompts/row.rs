@@ -79,7 +79,6 @@ fn turns(value: &Value) -> Result<Vec<String>, String> {
 
 /// A field's text.
 pub(crate) fn text(name: &str, value: &Value) -> Result<String, String> {
-pub(super) fn text(name: &str, value: &Value) -> Result<String, String> {
     match value {
         Value::String(text) if !text.is_empty() => Ok(text.clone()),
         other => Err(format!("has `{name}` {}, expected a string that is not empty", kind(other))),
@@ -88,7 +87,6 @@ pub(super) fn text(name: &str, value: &Value) -> Result<String, String> {
 
 /// A value in few words: numbers as they are, others by what they are.
 pub(crate) fn kind(value: &Value) -> String {
-pub(super) fn kind(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Bool(value) => value.to_string(),
