@@ -121,6 +121,9 @@ pub(crate) struct ModelArguments {
     /// Format of the weights: auto (the checkpoint's own codes), f32, q8, q4
     #[arg(long, value_name = "FORMAT", default_value = "auto")]
     pub(crate) weights: Weights,
+    /// Which graph of a folder that holds several, by the name behind `model_`: q4, fp16, int8 ...
+    #[arg(long, value_name = "NAME")]
+    pub(crate) variant: Option<String>,
     /// Threads of a forward pass [default: one a hardware thread]
     #[arg(long, value_name = "N", value_parser = parse_threads)]
     pub(crate) threads: Option<NonZeroUsize>,

@@ -113,4 +113,14 @@ impl Error {
     pub fn model_file(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
         Self::ModelFile { path: path.into(), reason: reason.into() }
     }
+
+    /// What ONNX Runtime says of a pass.
+    pub(crate) fn runtime(error: ort::Error) -> Self {
+        Self::Runtime(one_line(&error))
+    }
+}
+
+/// ONNX Runtime's messages may span lines; ours do not.
+pub(crate) fn one_line(error: &ort::Error) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }

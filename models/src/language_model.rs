@@ -24,7 +24,10 @@ pub struct Limits {
     pub ragged: bool,
     /// [`Batch::tree_mask`] is understood.
     pub tree: bool,
-    /// One block may stand in the tables of several sequences.
+    /// One block may stand in the tables of several sequences, and a slot keeps what was written to it.
+    ///
+    /// Without this, rows that begin before the end of what their sequence has in the cache end it there: what stood
+    /// behind them is lost.
     pub share_blocks: bool,
     /// A row's logits have the same bits whatever other rows are in the batch.
     pub row_exact: bool,

@@ -5,8 +5,11 @@
 mod batch;
 mod language_model;
 mod causal_model;
+mod dense_model;
+mod any_model;
 pub mod operators;
 mod folder;
+mod onnx_file;
 mod tokenizer;
 mod chat_template;
 pub mod runtime;
@@ -14,13 +17,15 @@ pub mod python_package;
 pub mod cache;
 mod error;
 
+pub use any_model::{AnyModel, UnsizedAnyModel};
 pub use batch::{Batch, BlockId, TokenId, TreeMask};
 pub use causal_model::{
     CausalModel, CausalModelConfig, FORMAT_VERSION, HiddenStates, MatMulOperators, Metadata, Profile, UnsizedModel,
 };
 pub use chat_template::{ChatTemplate, Message};
+pub use dense_model::{DenseModel, UnsizedDenseModel};
 pub use error::{Error, Result};
-pub use folder::{GenerationDefaults, ModelConfig, ModelFolder};
+pub use folder::{FolderKind, GenerationDefaults, GraphNames, ModelConfig, ModelFolder};
 pub use language_model::{CacheSpec, LanguageModel, Limits, Logits};
 pub use tokenizer::Tokenizer;
 pub use veridraft_kernels::{KvType, Simd};

@@ -18,12 +18,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use veridraft_export::{ExportConfig, Weights};
+use veridraft_models::ModelFolder;
 use veridraft_models::cache::{cache_directory, place_once, to_stderr};
 
 pub(crate) use checkpoint::Checkpoint;
 pub(crate) use listing::{PulledModel, folder_bytes, pulled_models};
 pub(crate) use source::Source;
 
+use crate::arguments::ModelArguments;
 use crate::catalogue::Catalogue;
 use crate::progress::{ExportBar, Spinner};
 use crate::usage::UsageError;
@@ -52,6 +54,12 @@ pub(crate) fn resolve(argument: Option<&str>, weights: Weights) -> anyhow::Resul
         }
         Source::Hub { owner, model } => from_hub(&cache, &owner, &model, weights),
     }
+}
+
+/// The folder for a `-m` argument, opened for the graph of a variant, and what reports call it.
+pub(crate) fn open(arguments: &ModelArguments) -> anyhow::Result<(String, ModelFolder)> {
+    let StoredModel { path, name } = resolve(arguments.model.as_deref(), arguments.weights)?;
+    Ok((name, ModelFolder::open_variant(&path, arguments.variant.as_deref())?))
 }
 
 /// Where exported models are.

@@ -13,22 +13,20 @@ use std::time::UNIX_EPOCH;
 use anyhow::{Context, Result};
 use veridraft_engine::{CostModel, Engine};
 use veridraft_models::cache::{cache_directory, sha256_of_text};
-use veridraft_models::{CausalModel, CausalModelConfig};
+use veridraft_models::{AnyModel, CausalModelConfig, ModelFolder};
 
 /// Where the costs of a model are kept.
 pub(crate) struct CostFile(PathBuf);
 
 impl CostFile {
     /// The file for a model that was opened as `config` says.
-    pub(crate) fn of(onnx: &Path, model: &CausalModel, config: CausalModelConfig, runtime: &str) -> Result<Self> {
-        let weights = onnx.with_extension("onnx.data");
-        let parts = [
-            stamp(onnx)?,
-            stamp(&weights).unwrap_or_default(),
-            model.metadata().weights.clone(),
-            format!("{} {} threads {} kv {}", config.simd, std::env::consts::ARCH, model.threads(), config.kv),
+    pub(crate) fn of(folder: &ModelFolder, model: &AnyModel, config: CausalModelConfig, runtime: &str) -> Result<Self> {
+        let mut parts = folder.graph_files().iter().map(|file| stamp(file)).collect::<Result<Vec<_>>>()?;
+        parts.extend([
+            model.weights.clone(),
+            format!("{} {} threads {} kv {}", config.simd, std::env::consts::ARCH, model.threads, config.kv),
             format!("onnxruntime {runtime}, veridraft {}", env!("CARGO_PKG_VERSION")),
-        ];
+        ]);
         let key = &sha256_of_text(&parts.join("\n"))[..16];
         Ok(Self(cache_directory()?.join("costs").join(format!("{key}.json"))))
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use veridraft_engine::drafters::{CrossVocabulary, DraftModel, Drafter, Lookup, NgramDrafter, Suffix, Tokenizers};
 use veridraft_models::runtime::Runtime;
-use veridraft_models::{CausalModel, CausalModelConfig, ModelFolder, UnsizedModel};
+use veridraft_models::{AnyModel, CausalModelConfig, ModelFolder, UnsizedAnyModel};
 
 use crate::draft_spec::{DraftSource, DraftSpec};
 use crate::model_store;
@@ -16,7 +16,7 @@ use crate::texts::read_documents;
 /// A second model, before its cache has a size.
 pub(crate) struct OpenDraftModel {
     pub(crate) folder: ModelFolder,
-    pub(crate) model: UnsizedModel,
+    pub(crate) model: UnsizedAnyModel,
 }
 
 /// Opens the models among the drafters: none or one.
@@ -28,7 +28,7 @@ pub(crate) fn open_model(
     let Some((name, weights)) = spec.model() else { return Ok(None) };
     let resolved = model_store::resolve(Some(name), weights)?;
     let folder = ModelFolder::open(&resolved.path)?;
-    let model = UnsizedModel::open(runtime, &folder.onnx_path, config)?;
+    let model = UnsizedAnyModel::open(runtime, &folder, config)?;
     Ok(Some(OpenDraftModel { folder, model }))
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct Target<'a> {
 pub(crate) fn open(
     spec: &DraftSpec,
     target: &Target,
-    mut draft_model: Option<(ModelFolder, CausalModel)>,
+    mut draft_model: Option<(ModelFolder, AnyModel)>,
 ) -> Result<Vec<Box<dyn Drafter>>> {
     let mut open = |source: &DraftSource| -> Result<Box<dyn Drafter>> {
         Ok(match source {
@@ -64,7 +64,7 @@ pub(crate) fn open(
 
 impl OpenDraftModel {
     /// The folder beside the model.
-    pub(crate) fn into_parts(self) -> (ModelFolder, UnsizedModel) {
+    pub(crate) fn into_parts(self) -> (ModelFolder, UnsizedAnyModel) {
         (self.folder, self.model)
     }
 }
@@ -82,13 +82,13 @@ fn suffix_with_corpus(corpus: &Path, target: &Target) -> Result<Suffix> {
 }
 
 /// Drafts in tokens where both models have the same, else through text.
-fn model_drafter(folder: ModelFolder, model: CausalModel, target: &Target) -> Result<Box<dyn Drafter>> {
+fn model_drafter(folder: ModelFolder, model: AnyModel, target: &Target) -> Result<Box<dyn Drafter>> {
     if have_same_tokens(target.folder, &folder)? {
-        return Ok(Box::new(DraftModel::new(Box::new(model), target.vocabulary)));
+        return Ok(Box::new(DraftModel::new(model.model, target.vocabulary)));
     }
     let tokenizers =
         Tokenizers { target: Box::new(target.folder.tokenizer.clone()), draft: Box::new(folder.tokenizer.clone()) };
-    let drafter = CrossVocabulary::new(Box::new(model), tokenizers, target.vocabulary);
+    let drafter = CrossVocabulary::new(model.model, tokenizers, target.vocabulary);
     Ok(Box::new(drafter.with_context(|| format!("`{}` cannot draft", folder.path.display()))?))
 }
 

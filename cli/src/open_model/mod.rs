@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use veridraft_engine::constraint::Constraint;
 use veridraft_engine::{Engine, EngineConfig, Parts, Request, SamplingConfig, StopConditions, Verification};
 use veridraft_models::runtime::{LibraryChoice, Runtime};
-use veridraft_models::{CausalModelConfig, LanguageModel, ModelFolder, Simd, TokenId, UnsizedModel};
+use veridraft_models::{CausalModelConfig, FolderKind, KvType, ModelFolder, Simd, TokenId, UnsizedAnyModel};
 
 pub(crate) use self::bare::{BareModel, open_bare};
 use self::costs::CostFile;
@@ -50,34 +50,34 @@ impl OpenModel {
         let source = arguments.constraint.read()?;
         let model = &arguments.model;
         let session = session(model)?;
-        let resolved = model_store::resolve(model.model.as_deref(), model.weights)?;
-        let folder = ModelFolder::open(&resolved.path)?;
+        let (name, folder) = model_store::open(model)?;
+        check_kv(model.kv, &folder)?;
         let config = sampling_config(sampling, &folder);
-        config.check().with_context(|| format!("`{}/generation_config.json`", resolved.path.display()))?;
+        config.check().with_context(|| format!("`{}`", folder.generation_file().display()))?;
         let stop = stop_conditions(sampling, &folder);
         let constraint = source.map(|source| constraint::compile(&source, &folder, &stop.eos_ids)).transpose()?;
         let runtime = Runtime::load(&LibraryChoice::from(model.ort_lib.clone()))?;
-        let target = UnsizedModel::open(&runtime, &folder.onnx_path, session)?;
+        let target = UnsizedAnyModel::open(&runtime, &folder, session)?;
         let spec = &arguments.draft.draft;
         let (draft_folder, draft) =
             drafters::open_model(spec, &runtime, session)?.map(|open| open.into_parts()).unzip();
         let mut models = memory::size([target].into_iter().chain(draft).collect(), model.kv_memory)?.into_iter();
         let target = models.next().expect("as many models as were given");
-        let weights = target.metadata().weights.clone();
-        if !target.limits().row_exact && !spec.is_none() {
-            eprintln!("note: the products of `{}` are not row-exact; drafts may change its text", resolved.name);
+        target.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        if !target.model.limits().row_exact && !spec.is_none() {
+            eprintln!("note: the products of `{name}` are not row-exact; drafts may change its text");
         }
-        let (found, expected) = (folder.tokenizer.vocabulary(), target.vocabulary());
+        let (found, expected) = (folder.tokenizer.vocabulary(), target.model.vocabulary());
         if found > expected {
-            bail!("`{}`: the tokenizer has {found} tokens, but the model {expected}", resolved.path.display());
+            bail!("`{}`: the tokenizer has {found} tokens, but the model {expected}", folder.path.display());
         }
-        let drafting_for = drafters::Target { folder: &folder, vocabulary: target.vocabulary() };
+        let drafting_for = drafters::Target { folder: &folder, vocabulary: expected };
         let drafters = drafters::open(spec, &drafting_for, draft_folder.zip(models.next()))?;
         let drafts = !drafters.is_empty();
-        let cost_file = CostFile::of(&folder.onnx_path, &target, session, &runtime.version())?;
+        let cost_file = CostFile::of(&folder, &target, session, &runtime.version())?;
         let costs = cost_file.read();
         let parts = Parts {
-            model: Box::new(target),
+            model: target.model,
             decoder: Arc::new(folder.tokenizer.clone()),
             costs: costs.clone().unwrap_or_default(),
             drafters,
@@ -88,8 +88,8 @@ impl OpenModel {
             cost_file.measure(&mut engine)?;
         }
         Ok(Self {
-            name: resolved.name,
-            weights,
+            name,
+            weights: target.weights,
             simd: session.simd,
             runtime_version: runtime.version(),
             engine,
@@ -136,6 +136,16 @@ pub(crate) fn session(arguments: &ModelArguments) -> Result<CausalModelConfig> {
         simd: simd()?,
         ..CausalModelConfig::default()
     })
+}
+
+/// Refuses a type of keys and values for a graph that has its own.
+pub(crate) fn check_kv(kv: KvType, folder: &ModelFolder) -> Result<()> {
+    if kv == KvType::F32 || folder.kind == FolderKind::Veridraft {
+        return Ok(());
+    }
+    let path = folder.path.display();
+    Err(UsageError::new(format!("`--kv {kv}` cannot change `{path}`, whose graph has its own type of keys and values"))
+        .into())
 }
 
 /// `$VERIDRAFT_SIMD`, else the fastest path.

@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use veridraft_engine::{Error, Request, Verification};
 use veridraft_models::runtime::{LibraryChoice, Runtime};
-use veridraft_models::{CausalModel, ModelFolder, TokenId};
+use veridraft_models::{LanguageModel, ModelFolder, TokenId, UnsizedAnyModel};
 
 use crate::arguments::{
     DraftArguments, GenerationArguments, ModelArguments, SamplingArguments, VerifyRule, parse_count,
@@ -199,12 +199,12 @@ impl SetUps {
     }
 
     /// The bare model, for passes without an engine.
-    pub(crate) fn open_target(&self) -> Result<CausalModel> {
+    pub(crate) fn open_target(&self) -> Result<Box<dyn LanguageModel>> {
         let model = &self.arguments.model;
         let runtime = Runtime::load(&LibraryChoice::from(model.ort_lib.clone()))?;
-        let resolved = model_store::resolve(model.model.as_deref(), model.weights)?;
-        let folder = ModelFolder::open(&resolved.path)?;
-        CausalModel::open(&runtime, &folder.onnx_path, session(model)?).map_err(name_the_flag)
+        let (_, folder) = model_store::open(model)?;
+        let target = UnsizedAnyModel::open(&runtime, &folder, session(model)?)?;
+        Ok(target.with_memory(model.kv_memory).map_err(name_the_flag)?.model)
     }
 }
 

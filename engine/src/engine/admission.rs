@@ -55,8 +55,10 @@ impl Engine {
         let running = self.sequences.values().filter(|sequence| sequence.is_running());
         let claimed: usize =
             running.clone().map(|sequence| wanted(sequence).saturating_sub(sequence.block_table.len())).sum();
-        // One further block for each that runs, so that nobody is started only to be preempted by the next few tokens.
-        let reserve = running.count();
+        // One further block for each that runs, so that nobody is started only to be preempted by the next few tokens; none
+        // for those that never need one more, as where a block holds a whole sequence.
+        let grows = |sequence: &&Sequence| sequence.token_limit.div_ceil(block_tokens) > wanted(sequence);
+        let reserve = running.filter(grows).count();
         let sequence = &self.sequences[&id];
         let hits = if self.parts.model.limits().share_blocks { sequence.shareable() } else { &[] };
         let (hits, idle_hits) = self.prefixes.count(hits, &self.pool);

@@ -30,7 +30,8 @@ impl Engine {
             let Some(block) = self.pool.allocate() else { break };
             blocks.push(block);
         }
-        let room = (blocks.len() * block_tokens).min(limits.context_length);
+        // Blocks may be as long as a whole context, which would take long to fill.
+        let room = (blocks.len() * block_tokens).min(limits.context_length).min(CONTEXT + most);
         let measured =
             if room < 2 * most || limits.max_rows < most { Ok(None) } else { self.measure_costs(&blocks, room - most) };
         blocks.into_iter().for_each(|block| self.pool.release(block));
@@ -41,18 +42,35 @@ impl Engine {
     }
 
     fn measure_costs(&mut self, blocks: &[BlockId], context: usize) -> Result<Option<CostModel>> {
-        for start in (0..context).step_by(self.chunk_rows()) {
-            self.pass(blocks, start, self.chunk_rows().min(context - start))?;
-        }
-        let mut cases: Vec<(usize, usize)> = MEASURED_ROWS.iter().map(|&rows| (0, rows)).collect();
-        cases.extend([(context, 1), (context, WIDE)]);
-        let rounds = Rounds { least: ROUNDS, time: Duration::ZERO };
-        let taken = take_turns(cases.len(), rounds, |case| self.pass(blocks, cases[case].0, cases[case].1))?;
-        let medians: Vec<_> = taken.iter().map(|times| Spread::of(times).median).collect();
+        let short = MEASURED_ROWS.map(|rows| (0, rows));
+        let behind = [(context, 1), (context, WIDE)];
+        let medians = if self.parts.model.limits().share_blocks {
+            self.fill(blocks, context)?;
+            self.medians(blocks, &[&short[..], &behind].concat())?
+        } else {
+            // Passes at the start of the sequence end it there, so they cannot take turns with those behind a context.
+            let curve = self.medians(blocks, &short)?;
+            self.fill(blocks, context)?;
+            [curve, self.medians(blocks, &behind)?].concat()
+        };
         let (curve, behind) = medians.split_at(MEASURED_ROWS.len());
         let behind = ContextTimes { context, one_row: behind[0], rows: WIDE, many_rows: behind[1] };
         let curve = curve.try_into().expect("a median for each row count");
         Ok(Some(CostModel::fit(curve, behind)))
+    }
+
+    fn fill(&mut self, blocks: &[BlockId], context: usize) -> Result<()> {
+        for start in (0..context).step_by(self.chunk_rows()) {
+            self.pass(blocks, start, self.chunk_rows().min(context - start))?;
+        }
+        Ok(())
+    }
+
+    /// The median time of each pass, a context and a number of rows; they take turns.
+    fn medians(&mut self, blocks: &[BlockId], cases: &[(usize, usize)]) -> Result<Vec<Duration>> {
+        let rounds = Rounds { least: ROUNDS, time: Duration::ZERO };
+        let taken = take_turns(cases.len(), rounds, |case| self.pass(blocks, cases[case].0, cases[case].1))?;
+        Ok(taken.iter().map(|times| Spread::of(times).median).collect())
     }
 
     /// Runs `rows` rows behind `context` tokens and returns how long it took.

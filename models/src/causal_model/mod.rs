@@ -22,6 +22,7 @@ pub use self::metadata::{FORMAT_VERSION, Metadata};
 use self::pass::{rows_of, run};
 pub use self::profile::Profile;
 use self::profile::TraceFolder;
+use crate::error::one_line;
 use crate::operators::{DOMAIN, Embedding, MatMul, PagedAttention};
 use crate::runtime::Runtime;
 use crate::{Batch, CacheSpec, Error, LanguageModel, Limits, Logits, Result};
@@ -95,6 +96,11 @@ impl UnsizedModel {
         self.block_bytes
     }
 
+    /// Tokens of one block of the KV cache.
+    pub fn block_tokens(&self) -> usize {
+        BLOCK_TOKENS
+    }
+
     /// Makes the KV cache: as many blocks as `bytes` pay for; `None` is one whole context, at most 1 GiB.
     pub fn with_memory(self, bytes: Option<u64>) -> Result<CausalModel> {
         let Self { path, session, pages, pool, metadata, block_bytes, trace } = self;
@@ -125,7 +131,7 @@ impl CausalModel {
     pub fn end_profile(&mut self) -> Result<Option<Profile>> {
         // The folder, held until the trace in it is read.
         let Some(_folder) = self.trace.take() else { return Ok(None) };
-        let path = self.session.end_profiling().map_err(|error| Error::Runtime(one_line(&error)))?;
+        let path = self.session.end_profiling().map_err(Error::runtime)?;
         Profile::read(Path::new(&path)).map(Some)
     }
 
@@ -221,9 +227,4 @@ fn block_count(kv_memory: Option<u64>, block_bytes: usize, context_length: usize
         return Err(Error::Setting(format!("{found} bytes, expected at least {block_bytes}, the size of one block")));
     }
     Ok(blocks)
-}
-
-/// ONNX Runtime's messages may span lines; ours do not.
-fn one_line(error: &ort::Error) -> String {
-    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }

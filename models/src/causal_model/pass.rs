@@ -7,7 +7,7 @@ use ort::value::Tensor;
 use veridraft_kernels::Pool;
 
 use super::batch_tensors::BatchTensors;
-use super::one_line;
+use crate::error::one_line;
 use crate::{Error, Result};
 
 /// Runs the graph over a batch; all of its outputs come back.

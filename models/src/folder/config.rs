@@ -18,6 +18,12 @@ pub struct ModelConfig {
     pub bos_token_id: Option<TokenId>,
     /// The tokens that end a text; a number or a list in the file.
     pub eos_token_ids: Vec<TokenId>,
+    /// Layers with keys and values.
+    pub layers: Option<usize>,
+    /// Heads of keys and values.
+    pub kv_heads: Option<usize>,
+    /// Numbers in one head's key.
+    pub head_dim: Option<usize>,
 }
 
 impl ModelConfig {
@@ -25,18 +31,27 @@ impl ModelConfig {
     pub fn open(folder: &Path) -> Result<Self> {
         let json = JsonObject::open_if_exists(&folder.join("config.json"))?
             .ok_or_else(|| Error::model_file(folder, "no `config.json`, which every model folder has"))?;
-        let vocab_size = json.count("vocab_size")?;
+        let heads = json.count_by_any_name(&["num_attention_heads", "n_head", "num_heads"])?;
+        let hidden = json.count_by_any_name(&["hidden_size", "n_embd", "d_model"])?;
+        let head_dim = hidden.zip(heads).and_then(|(hidden, heads)| hidden.checked_div(heads));
         Ok(Self {
             model_type: json.string("model_type")?.map(str::to_owned),
-            vocab_size: vocab_size.filter(|&size| size > 0).ok_or_else(|| {
-                json.error(match vocab_size {
-                    Some(_) => "`vocab_size` is 0, expected at least 1",
-                    None => "no `vocab_size`",
-                })
-            })?,
-            max_position_embeddings: json.count("max_position_embeddings")?,
+            vocab_size: vocab_size(&json)?,
+            max_position_embeddings: json.count_by_any_name(&["max_position_embeddings", "n_positions"])?,
             bos_token_id: json.token_ids("bos_token_id")?.first().copied(),
             eos_token_ids: json.token_ids("eos_token_id")?,
+            layers: json.count_by_any_name(&["num_hidden_layers", "n_layer", "num_layers"])?,
+            kv_heads: json.count("num_key_value_heads")?.or(heads),
+            head_dim: json.count("head_dim")?.or(head_dim),
         })
+    }
+}
+
+/// `vocab_size`, which must be there and at least 1.
+pub(super) fn vocab_size(json: &JsonObject) -> Result<usize> {
+    match json.count("vocab_size")? {
+        Some(0) => Err(json.error("`vocab_size` is 0, expected at least 1")),
+        Some(size) => Ok(size),
+        None => Err(json.missing("vocab_size")),
     }
 }

@@ -7,9 +7,11 @@ use serde_json::{Map, Value};
 
 use crate::{Error, Result, TokenId};
 
-/// The top-level object of a JSON file.
+/// The top-level object of a JSON file, or one within it.
 pub(crate) struct JsonObject {
     path: PathBuf,
+    /// What leads to the object: empty, or the names of those around it, each with a dot behind it.
+    prefix: String,
     fields: Map<String, Value>,
 }
 
@@ -20,7 +22,7 @@ impl JsonObject {
             return Ok(None);
         }
         match read_json(path)? {
-            Value::Object(fields) => Ok(Some(Self { path: path.to_owned(), fields })),
+            Value::Object(fields) => Ok(Some(Self { path: path.to_owned(), prefix: String::new(), fields })),
             other => Err(Error::model_file(path, format!("holds {}, expected an object", describe(&other)))),
         }
     }
@@ -28,6 +30,19 @@ impl JsonObject {
     /// The field as it is; `None` when absent or `null`.
     pub(crate) fn value(&self, field: &str) -> Option<&Value> {
         self.fields.get(field).filter(|value| !value.is_null())
+    }
+
+    /// An object within this one.
+    pub(crate) fn object(&self, field: &str) -> Result<Option<Self>> {
+        let fields = self.typed(field, "an object", |value| value.as_object().cloned())?;
+        let prefix = format!("{}{field}.", self.prefix);
+        Ok(fields.map(|fields| Self { path: self.path.clone(), prefix, fields }))
+    }
+
+    /// The first of some fields that is there, all of which mean the same count.
+    pub(crate) fn count_by_any_name(&self, fields: &[&str]) -> Result<Option<usize>> {
+        let found = fields.iter().find(|field| self.value(field).is_some());
+        found.map_or(Ok(None), |field| self.count(field))
     }
 
     /// A string field.
@@ -61,7 +76,12 @@ impl JsonObject {
 
     /// The error that `field` has the wrong type.
     pub(crate) fn wrong_type(&self, field: &str, found: &Value, expected: &str) -> Error {
-        self.error(format!("`{field}` is {}, expected {expected}", describe(found)))
+        self.error(format!("`{}{field}` is {}, expected {expected}", self.prefix, describe(found)))
+    }
+
+    /// The error that `field` is missing.
+    pub(crate) fn missing(&self, field: &str) -> Error {
+        self.error(format!("no `{}{field}`", self.prefix))
     }
 
     /// An error about this file.

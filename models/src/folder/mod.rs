@@ -1,20 +1,25 @@
-//! A model folder in the Hugging Face layout, read and checked once.
+//! A model folder, ours or another program's, read and checked once.
 //!
 //! ```text
 //! config.json              what the model is          required
-//! onnx/model.onnx          its graph                  required, or model.onnx beside config.json
+//! onnx/model.onnx          its graph                  required; `graph_file.rs` has the other names and places
 //! tokenizer.json           text <-> token ids         required
 //! tokenizer_config.json    special tokens, template   optional
 //! chat_template.jinja      the template by itself     optional, wins over tokenizer_config.json
 //! generation_config.json   how to sample              optional
+//! genai_config.json        onnxruntime-genai's own    in place of config.json, generation_config.json and the
+//!                                                     graph's usual name
 //! ```
 //!
 //! Invariant: every file that is there has been read, and every field that is used has the type it should have, so
 //! nothing below has to look again.
 
 mod config;
+mod genai_config;
 mod generation_defaults;
+mod graph_file;
 pub(crate) mod json_object;
+mod names;
 #[cfg(test)]
 mod tests;
 
@@ -22,19 +27,36 @@ use std::path::{Path, PathBuf};
 
 pub use config::ModelConfig;
 pub use generation_defaults::GenerationDefaults;
+pub use names::GraphNames;
 
+use crate::onnx_file::OnnxFile;
 use crate::{ChatTemplate, Error, Result, TokenId, Tokenizer};
 
-/// Where the graph may lie, in the order of preference.
-const GRAPH_FILES: [&str; 2] = ["onnx/model.onnx", "model.onnx"];
+/// Who made a folder, and so what its graph takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FolderKind {
+    /// `veridraft export`: paged attention, all sequences in one pass.
+    Veridraft,
+    /// Hugging Face's optimum, or a repository laid out as theirs: keys and values go in and come out.
+    HuggingFace,
+    /// onnxruntime-genai's model builder: the same, named by `genai_config.json`.
+    Genai,
+}
 
 /// A model folder's contents, all but the graph itself.
 #[derive(Clone, Debug)]
 pub struct ModelFolder {
     /// The folder.
     pub path: PathBuf,
+    /// Who made it.
+    pub kind: FolderKind,
     /// The ONNX file in it.
     pub onnx_path: PathBuf,
+    /// Which of several graphs that is; `None` for the one without a name.
+    pub variant: Option<String>,
+    /// Under which names that takes what; [`FolderKind::Veridraft`] has its own.
+    pub names: GraphNames,
+    pub(crate) onnx: OnnxFile,
     /// What `config.json` says.
     pub config: ModelConfig,
     /// What `generation_config.json` says, with the end tokens of all files.
@@ -48,17 +70,75 @@ pub struct ModelFolder {
 impl ModelFolder {
     /// Reads the folder. The tokenizer takes most of the time: a tenth of a second or so for a vocabulary of 50 thousand.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_variant(path, None)
+    }
+
+    /// Reads the folder, for the graph of a variant such as `q4`; `None` is the one without a name.
+    pub fn open_variant(path: impl AsRef<Path>, variant: Option<&str>) -> Result<Self> {
         let path = path.as_ref();
         check_is_folder(path)?;
-        let onnx_path = find_graph(path)?;
-        let config = ModelConfig::open(path)?;
+        let Description { onnx_path, names, config, mut generation } = match path.join(genai_config::FILE).is_file() {
+            true if variant.is_some() => return Err(no_variants(path)),
+            true => genai_config::open(path)?,
+            false => Description {
+                onnx_path: graph_file::find(path, variant)?,
+                names: GraphNames::default(),
+                config: ModelConfig::open(path)?,
+                generation: GenerationDefaults::open(path)?,
+            },
+        };
+        let onnx = OnnxFile::open(&onnx_path)?;
         let tokenizer = Tokenizer::open(path)?;
-        let mut generation = GenerationDefaults::open(path)?;
         generation.eos_token_ids =
             merge_end_tokens([&generation.eos_token_ids[..], &config.eos_token_ids[..], tokenizer.eos().as_slice()]);
-        let chat_template = ChatTemplate::open(path)?;
-        Ok(Self { path: path.to_owned(), onnx_path, config, generation, tokenizer, chat_template })
+        Ok(Self {
+            path: path.to_owned(),
+            kind: kind(path, &onnx),
+            onnx_path,
+            variant: variant.map(str::to_owned),
+            names,
+            onnx,
+            config,
+            generation,
+            tokenizer,
+            chat_template: ChatTemplate::open(path)?,
+        })
     }
+
+    /// The file that [`generation`](Self::generation) is of, whether it is there or not.
+    pub fn generation_file(&self) -> PathBuf {
+        self.path.join(match self.kind {
+            FolderKind::Genai => genai_config::FILE,
+            FolderKind::Veridraft | FolderKind::HuggingFace => "generation_config.json",
+        })
+    }
+
+    /// The graph and the files beside it that its weights lie in.
+    pub fn graph_files(&self) -> Vec<PathBuf> {
+        [vec![self.onnx_path.clone()], self.onnx.data_files(&self.onnx_path)].concat()
+    }
+}
+
+/// What the configuration files say, whichever they are.
+struct Description {
+    onnx_path: PathBuf,
+    names: GraphNames,
+    config: ModelConfig,
+    generation: GenerationDefaults,
+}
+
+fn kind(path: &Path, onnx: &OnnxFile) -> FolderKind {
+    if onnx.metadata("veridraft.format_version").is_some() {
+        FolderKind::Veridraft
+    } else if path.join(genai_config::FILE).is_file() {
+        FolderKind::Genai
+    } else {
+        FolderKind::HuggingFace
+    }
+}
+
+fn no_variants(path: &Path) -> Error {
+    Error::model_file(path, format!("`{}` names the one graph, so there is no variant to choose", genai_config::FILE))
 }
 
 fn check_is_folder(path: &Path) -> Result<()> {
@@ -67,12 +147,6 @@ fn check_is_folder(path: &Path) -> Result<()> {
         return Ok(());
     }
     Err(Error::model_file(path, "is a file, expected a model folder; make one with `veridraft export SRC DST`"))
-}
-
-fn find_graph(folder: &Path) -> Result<PathBuf> {
-    GRAPH_FILES.iter().map(|name| folder.join(name)).find(|file| file.is_file()).ok_or_else(|| {
-        Error::model_file(folder, "no `onnx/model.onnx` or `model.onnx`; export one with `veridraft export SRC DST`")
-    })
 }
 
 /// Each id once, in the order of first mention. Files disagree in practice: a chat model's `config.json` often names

@@ -46,8 +46,10 @@ fn a_whole_folder_gives_everything() {
         max_position_embeddings: Some(1024),
         bos_token_id: Some(0),
         eos_token_ids: vec![3],
+        ..ModelConfig::default()
     };
     assert_eq!(model.config, config);
+    assert_eq!(model.kind, FolderKind::HuggingFace);
     let generation = GenerationDefaults {
         do_sample: Some(true),
         temperature: Some(0.6),

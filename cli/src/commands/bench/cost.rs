@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use veridraft_engine::measure::{Rounds, Spread, take_turns};
-use veridraft_models::{CausalModel, LanguageModel};
+use veridraft_models::LanguageModel;
 
 use super::one_sequence::OneSequence;
 
@@ -30,7 +30,7 @@ pub(super) struct Costs {
 
 impl Costs {
     /// Measures behind the two contexts.
-    pub(super) fn measure(model: CausalModel, draft_max: usize, contexts: [usize; 2]) -> Result<Self> {
+    pub(super) fn measure(model: Box<dyn LanguageModel>, draft_max: usize, contexts: [usize; 2]) -> Result<Self> {
         let mut sequence = OneSequence { model };
         let [least, greatest] = contexts;
         // Further apart than noise.
@@ -80,7 +80,11 @@ pub(super) struct CostCurve {
 impl CostCurve {
     /// Times passes of 1 to `draft_max + 1` rows behind `context` cached tokens, or as many as there is room for, and says
     /// how many that was.
-    fn measure(sequence: &mut OneSequence, draft_max: usize, context: usize) -> Result<(usize, Self)> {
+    fn measure(
+        sequence: &mut OneSequence<dyn LanguageModel>,
+        draft_max: usize,
+        context: usize,
+    ) -> Result<(usize, Self)> {
         let most = (1 + draft_max).min(sequence.model.limits().max_rows).min(sequence.room());
         let context = context.min(sequence.room() - most);
         let rows: Vec<_> = (1..=most).filter(|rows| *rows <= DENSE || rows % 4 == 0 || *rows == most).collect();

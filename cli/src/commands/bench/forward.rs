@@ -3,12 +3,14 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use veridraft_engine::measure::{Rounds, Spread, take_turns};
 use veridraft_export::checkpoint::DecoderConfig;
 use veridraft_models::runtime::{LibraryChoice, Runtime};
-use veridraft_models::{CacheSpec, CausalModel, CausalModelConfig, LanguageModel, Limits, ModelFolder, Profile};
+use veridraft_models::{
+    CacheSpec, CausalModel, CausalModelConfig, FolderKind, LanguageModel, Limits, ModelFolder, Profile,
+};
 
 use super::forward_report::{Costs, ForwardReport, Subject};
 use super::one_sequence::{OneSequence, slots};
@@ -55,26 +57,29 @@ pub(super) struct Measured {
 
 /// Runs the command.
 pub(super) fn run(arguments: ForwardArguments) -> Result<()> {
-    let resolved = model_store::resolve(arguments.model.model.as_deref(), arguments.model.weights)?;
-    let folder = ModelFolder::open(&resolved.path)?;
-    let decoder = DecoderConfig::open(&resolved.path)?;
+    let (name, folder) = model_store::open(&arguments.model)?;
+    if folder.kind != FolderKind::Veridraft {
+        let path = folder.path.display();
+        bail!("`{path}` was not written by `veridraft export`, whose operators `bench forward` tells apart");
+    }
+    let decoder = DecoderConfig::open(&folder.path)?;
     let runtime = Runtime::load(&LibraryChoice::from(arguments.model.ort_lib.clone()))?;
     let config = session(&arguments.model)?;
     let rows = row_counts(&arguments.rows);
     let open = |config| CausalModel::open(&runtime, &folder.onnx_path, config).map_err(name_the_flag);
 
-    let mut sequence = OneSequence { model: open(config)? };
+    let mut sequence = OneSequence { model: Box::new(open(config)?) };
     check(sequence.model.limits(), sequence.model.cache_spec(), &rows, arguments.context)?;
     let measured = measure(&mut sequence, &rows, arguments.context)?;
     let weights = sequence.model.metadata().weights.clone();
     let threads = sequence.model.threads();
     // Gone before the profiled session comes: two of them need twice the memory.
     drop(sequence);
-    let mut profiled = OneSequence { model: open(CausalModelConfig { profile: true, ..config })? };
+    let mut profiled = OneSequence { model: Box::new(open(CausalModelConfig { profile: true, ..config })?) };
     let profile = profile(&mut profiled, arguments.context)?;
 
     let subject = Subject {
-        model: resolved.name,
+        model: name,
         weights,
         path: config.simd.to_string(),
         runtime: runtime.version(),
@@ -113,7 +118,7 @@ fn check(limits: Limits, cache: CacheSpec, rows: &[usize], context: usize) -> Re
     Err(UsageError::new(reason))
 }
 
-fn measure(sequence: &mut OneSequence, rows: &[usize], context: usize) -> Result<Measured> {
+fn measure(sequence: &mut OneSequence<CausalModel>, rows: &[usize], context: usize) -> Result<Measured> {
     let prompt = PREFILL_TOKENS.min(sequence.room()).min(sequence.model.limits().max_rows);
     sequence.time(0..prompt, 1)?;
     let prefills = take_turns(1, PREFILLS, |_| sequence.time(0..prompt, 1))?;
@@ -133,7 +138,7 @@ fn measure(sequence: &mut OneSequence, rows: &[usize], context: usize) -> Result
 }
 
 /// Profiles passes of one row; the passes that fill the cache, and a first one, are left out.
-fn profile(sequence: &mut OneSequence, context: usize) -> Result<Profile> {
+fn profile(sequence: &mut OneSequence<CausalModel>, context: usize) -> Result<Profile> {
     sequence.fill(context)?;
     let mut pass = || sequence.time(context..context + 1, 1);
     pass()?;

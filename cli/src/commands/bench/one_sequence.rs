@@ -6,14 +6,14 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use veridraft_models::{Batch, BlockId, CacheSpec, CausalModel, LanguageModel, TokenId};
+use veridraft_models::{Batch, BlockId, CacheSpec, LanguageModel, TokenId};
 
 /// The model and the sequence.
-pub(super) struct OneSequence {
-    pub(super) model: CausalModel,
+pub(super) struct OneSequence<M: ?Sized> {
+    pub(super) model: Box<M>,
 }
 
-impl OneSequence {
+impl<M: LanguageModel + ?Sized> OneSequence<M> {
     /// Tokens that the cache has room for and the model a context.
     pub(super) fn room(&self) -> usize {
         slots(&self.model.cache_spec()).min(self.model.limits().context_length)

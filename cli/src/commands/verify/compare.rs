@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use veridraft_engine::Verification;
-use veridraft_models::{CausalModel, TokenId};
+use veridraft_models::{LanguageModel, TokenId};
 
 use super::logits::logits_behind;
 use super::report::{Difference, VerifyReport};
@@ -62,7 +62,7 @@ impl Parting {
 /// The scores of both tokens where they stand, by passes without drafts; `None` when one of them is missing.
 fn pair_of_logits(
     set_ups: &SetUps,
-    target: &mut Option<CausalModel>,
+    target: &mut Option<Box<dyn LanguageModel>>,
     turn: &Turn,
     parting: &Parting,
 ) -> Result<Option<[f32; 2]>> {
@@ -72,7 +72,7 @@ fn pair_of_logits(
         None => target.insert(set_ups.open_target().context("cannot open the model for the logits of a difference")?),
     };
     let before = [&turn.prompt[..], &turn.answers[0].tokens[..parting.position]].concat();
-    let logits = logits_behind(target, &before)?;
+    let logits = logits_behind(&mut **target, &before)?;
     Ok(Some([plain, speculative].map(|token| logits[token as usize])))
 }
 
