@@ -3,6 +3,7 @@
 mod chunked;
 mod company;
 mod constrained_text;
+mod dense_folder;
 mod letters;
 mod one_token;
 mod outcomes;
@@ -18,6 +19,7 @@ pub mod trial;
 pub use chunked::{TreeOfRows, add_rows, assert_same_bits, run_chunked, scattered_table};
 pub use company::{Company, Small, random_ngrams};
 pub use constrained_text::{BYTE_VOCABULARY, END_OF_TEXT, byte_vocabulary, constrained_tokens, hashed_logits, text_of};
+pub use dense_folder::DenseFolder;
 pub use letters::{LetterPairs, Letters};
 pub use one_token::one_token;
 pub use outcomes::Outcomes;

@@ -58,11 +58,11 @@ impl UnsizedDenseModel {
     pub fn open(runtime: &Runtime, folder: &ModelFolder, config: CausalModelConfig) -> Result<Self> {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = if config.threads == 0 { cores() } else { config.threads };
+        let graph = Graph::open(runtime, folder, threads)?;
         let context_length = folder.config.max_position_embeddings.filter(|&tokens| tokens > 0);
         let context_length = context_length.ok_or_else(|| {
             Error::model_file(&folder.path, "the configuration names no context length, `max_position_embeddings`")
         })?;
-        let graph = Graph::open(runtime, folder, threads)?;
         let variant = folder.variant.clone().unwrap_or_else(|| "foreign".to_owned());
         let (path, vocabulary) = (folder.onnx_path.clone(), folder.config.vocab_size);
         Ok(Self { path, variant, graph, threads, vocabulary, context_length })

@@ -125,6 +125,9 @@ fn count_layers(inputs: &[Port], names: &GraphNames) -> Result<usize, String> {
         inputs.iter().any(|port| port.name == name)
     };
     match (0..).take_while(|&layer| has(layer)).count() {
+        0 if inputs.iter().any(|port| port.name.starts_with("encoder_")) => {
+            Err("it goes on from an encoder's output, expected a decoder by itself".to_owned())
+        }
         0 => {
             let wanted = GraphNames::of_layer(&names.past_key, 0);
             let given: Vec<_> = inputs.iter().map(|port| format!("`{}`", port.name)).collect();

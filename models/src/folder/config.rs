@@ -50,7 +50,7 @@ impl ModelConfig {
 /// `vocab_size`, which must be there and at least 1.
 pub(super) fn vocab_size(json: &JsonObject) -> Result<usize> {
     match json.count("vocab_size")? {
-        Some(0) => Err(json.error("`vocab_size` is 0, expected at least 1")),
+        Some(0) => Err(json.invalid("vocab_size", "is 0, expected at least 1")),
         Some(size) => Ok(size),
         None => Err(json.missing("vocab_size")),
     }

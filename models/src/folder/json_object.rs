@@ -76,7 +76,12 @@ impl JsonObject {
 
     /// The error that `field` has the wrong type.
     pub(crate) fn wrong_type(&self, field: &str, found: &Value, expected: &str) -> Error {
-        self.error(format!("`{}{field}` is {}, expected {expected}", self.prefix, describe(found)))
+        self.invalid(field, &format!("is {}, expected {expected}", describe(found)))
+    }
+
+    /// The error that `field` has a value that cannot be.
+    pub(crate) fn invalid(&self, field: &str, reason: &str) -> Error {
+        self.error(format!("`{}{field}` {reason}", self.prefix))
     }
 
     /// The error that `field` is missing.
