@@ -133,6 +133,10 @@ pub(crate) struct ModelArguments {
     /// Type of keys and values in the KV cache: f32, f16 (half the memory), q8 (about a quarter); may change the text
     #[arg(long, value_name = "TYPE", default_value = "f32")]
     pub(crate) kv: KvType,
+    /// Run no row of another program's graph alone: a tenth slower or more, but then drafts mostly leave the text alone;
+    /// `verify` tells
+    #[arg(long)]
+    pub(crate) rows_in_pairs: bool,
     /// The ONNX Runtime library to use [default: ORT_DYLIB_PATH, else the installed one]
     #[arg(long, value_name = "FILE")]
     pub(crate) ort_lib: Option<PathBuf>,

@@ -8,7 +8,7 @@ pub enum UnsizedAnyModel {
     /// Exported by Veridraft: over pages.
     Paged(UnsizedModel),
     /// Another program's: over dense keys and values.
-    Dense(UnsizedDenseModel),
+    Dense(Box<UnsizedDenseModel>),
 }
 
 /// A model ready to run, and what there is to say of it.
@@ -29,7 +29,7 @@ impl UnsizedAnyModel {
         match folder.kind {
             FolderKind::Veridraft => UnsizedModel::open(runtime, &folder.onnx_path, config).map(Self::Paged),
             FolderKind::HuggingFace | FolderKind::Genai => {
-                UnsizedDenseModel::open(runtime, folder, config).map(Self::Dense)
+                UnsizedDenseModel::open(runtime, folder, config).map(Box::new).map(Self::Dense)
             }
         }
     }

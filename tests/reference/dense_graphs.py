@@ -1,4 +1,4 @@
-"""Writes the graphs of `tests/fixtures/dense`: one small random decoder, as four programs would lay it out.
+"""Writes the graphs of `tests/fixtures/dense`: one small random decoder, as other programs would lay it out.
 
     pip install onnx numpy && python3 tests/reference/dense_graphs.py tests/fixtures/dense
 
@@ -8,6 +8,7 @@ Two layers of attention over 2 heads of 8 numbers, a context of 64 and 48 tokens
     half.onnx          the same, with keys, values and logits in float16
     merged.onnx        a branch for the first tokens and one for those behind a cache; the latter has no mask between
                        new rows, as exports traced with one row have none
+    kept.onnx          the first with an input for how many rows, from the last on, are scored
     in_place.onnx      com.microsoft.GroupQueryAttention, as onnxruntime-genai's builder writes it
 """
 import sys
@@ -59,7 +60,7 @@ def kv_names(pattern):
 PAST, PRESENT = kv_names("past_key_values.%d.%s"), kv_names("present.%d.%s")
 
 
-def decoder(graph, float_type=TensorProto.FLOAT, cached=True, masked=True, in_place=False, prefix=""):
+def decoder(graph, float_type=TensorProto.FLOAT, cached=True, masked=True, in_place=False, prefix="", kept_rows=False):
     """The layers; returns the names of logits and of keys and values."""
     half = float_type == TensorProto.FLOAT16
     embedded = graph.node("Gather", ["tokens", "input_ids"])
@@ -111,13 +112,17 @@ def decoder(graph, float_type=TensorProto.FLOAT, cached=True, masked=True, in_pl
             attended = graph.node("Reshape", [graph.node("Transpose", [mixed], perm=[0, 2, 1, 3]), joined])
         update = graph.node("Tanh", [graph.node("MatMul", [attended, f"o{layer}"])])
         hidden = graph.node("Add", [hidden, update])
+    if kept_rows:
+        count = graph.node("Unsqueeze", ["num_logits_to_keep", graph.constant(np.array([0], np.int64))])
+        end, axis = graph.constant(np.array([2**62], np.int64)), graph.constant(np.array([1], np.int64))
+        hidden = graph.node("Slice", [hidden, graph.node("Neg", [count]), end, axis])
     logits = graph.node("MatMul", [hidden, "head"], None if half else [f"{prefix}logits"])
     if half:
         logits = graph.node("Cast", [logits], [f"{prefix}logits"], to=TensorProto.FLOAT16)
     return [logits, *kept]
 
 
-def values(float_type=TensorProto.FLOAT, prefix="", kinds=("inputs", "outputs")):
+def values(float_type=TensorProto.FLOAT, prefix=""):
     info = helper.make_tensor_value_info
     kv = lambda name, length: info(name, float_type, ["batch", HEADS, length, DIM])
     inputs = [
@@ -142,7 +147,11 @@ def write(path, graph, inputs, outputs):
 def single(path, **options):
     graph = Graph()
     decoder(graph, **options)
-    write(path, graph, *values(options.get("float_type", TensorProto.FLOAT)))
+    inputs, outputs = values(options.get("float_type", TensorProto.FLOAT))
+    if options.get("kept_rows"):
+        inputs.append(helper.make_tensor_value_info("num_logits_to_keep", TensorProto.INT64, []))
+        outputs[0] = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", "kept", VOCABULARY])
+    write(path, graph, inputs, outputs)
 
 
 def merged(path):
@@ -169,4 +178,5 @@ if __name__ == "__main__":
     single(folder / "concatenated.onnx")
     single(folder / "half.onnx", float_type=TensorProto.FLOAT16)
     merged(folder / "merged.onnx")
+    single(folder / "kept.onnx", kept_rows=True)
     single(folder / "in_place.onnx", in_place=True)

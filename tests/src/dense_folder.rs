@@ -14,8 +14,8 @@ pub struct DenseFolder {
 }
 
 impl DenseFolder {
-    /// The graphs: the same decoder in four layouts.
-    pub const GRAPHS: [&str; 4] = ["concatenated", "half", "merged", "in_place"];
+    /// The graphs: the same decoder in several layouts.
+    pub const GRAPHS: [&str; 5] = ["concatenated", "half", "merged", "kept", "in_place"];
     /// Tokens of the vocabulary.
     pub const VOCABULARY: usize = 48;
     /// Tokens of a sequence, at most.
@@ -26,8 +26,7 @@ impl DenseFolder {
     /// A folder around the graph `name`.
     pub fn create(name: &str) -> Result<Self> {
         let this = Self { folder: tempfile::tempdir()? };
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/dense");
-        fs::copy(fixtures.join(format!("{name}.onnx")), this.path().join("model.onnx"))?;
+        this.add(name, "model.onnx")?;
         this.write("config.json", &this.config())?;
         this.write("tokenizer.json", &tokenizer())?;
         Ok(this)
@@ -36,6 +35,13 @@ impl DenseFolder {
     /// Where it is.
     pub fn path(&self) -> PathBuf {
         self.folder.path().to_owned()
+    }
+
+    /// Puts the graph `name` there as `file`.
+    pub fn add(&self, name: &str, file: &str) -> Result<()> {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/dense");
+        fs::copy(fixtures.join(format!("{name}.onnx")), self.path().join(file))?;
+        Ok(())
     }
 
     /// What its `config.json` says.
@@ -54,15 +60,16 @@ impl DenseFolder {
 
     /// Opens the model with room for `sequences` sequences.
     pub fn open(&self, sequences: usize) -> Result<AnyModel> {
-        self.open_with((sequences * Self::SEQUENCE_BYTES) as u64)
+        let kv_memory = Some((sequences * Self::SEQUENCE_BYTES) as u64);
+        self.open_with(CausalModelConfig { kv_memory, ..CausalModelConfig::default() })
     }
 
-    /// Opens the model with so many bytes for its cache.
-    pub fn open_with(&self, bytes: u64) -> Result<AnyModel> {
+    /// Opens the model as `config` says, on one thread.
+    pub fn open_with(&self, config: CausalModelConfig) -> Result<AnyModel> {
         let runtime = Runtime::load(&LibraryChoice::default())?;
-        let config = CausalModelConfig { threads: 1, ..CausalModelConfig::default() };
+        let config = CausalModelConfig { threads: 1, ..config };
         let folder = ModelFolder::open(self.path())?;
-        Ok(UnsizedAnyModel::open(&runtime, &folder, config)?.with_memory(Some(bytes))?)
+        Ok(UnsizedAnyModel::open(&runtime, &folder, config)?.with_memory(config.kv_memory)?)
     }
 }
 

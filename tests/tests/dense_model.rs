@@ -10,7 +10,8 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use veridraft_engine::drafters::{DraftModel, Drafter, Lookup, Suffix};
 use veridraft_engine::{CostModel, Decode, Engine, EngineConfig, Finished, Parts, Request, SamplingConfig};
-use veridraft_models::{Batch, BlockId, LanguageModel, TokenId};
+use veridraft_models::runtime::{LibraryChoice, Runtime};
+use veridraft_models::{Batch, BlockId, CausalModelConfig, LanguageModel, ModelFolder, TokenId, UnsizedAnyModel};
 use veridraft_tests::{DenseFolder, ScriptedDrafter};
 
 /// A batch of sequences, each some tokens behind a context in a block of its own; the logits of all rows.
@@ -51,7 +52,7 @@ fn text(count: usize) -> Vec<TokenId> {
 }
 
 #[test]
-fn the_four_layouts_are_one_model() -> Result<()> {
+fn all_layouts_are_one_model() -> Result<()> {
     let tokens = text(20);
     let mut expected = Vec::new();
     for graph in DenseFolder::GRAPHS {
@@ -189,7 +190,7 @@ fn drafts_and_company_change_no_text() -> Result<()> {
         Ok(run(&mut engine, std::slice::from_ref(request))?.0.remove(0).token_ids)
     };
     let expected = requests.iter().map(alone).collect::<Result<Vec<_>>>()?;
-    for graph in ["concatenated", "merged", "in_place"] {
+    for graph in ["concatenated", "merged", "kept", "in_place"] {
         for drafters in drafters(graph)? {
             // Two blocks for six requests: most wait, and find in their block what another left there.
             let mut engine = engine(graph, 2, drafters)?;
@@ -239,8 +240,63 @@ fn a_branch_without_a_mask_between_new_rows_runs_one_row_at_a_time() -> Result<(
     let notes = DenseFolder::create("merged")?.open(1)?.notes;
     assert_eq!(notes.len(), 1);
     assert!(notes[0].contains("it runs one row at a time, so drafts save nothing"), "{}", notes[0]);
-    for graph in ["concatenated", "half", "in_place"] {
+    for graph in ["concatenated", "half", "kept", "in_place"] {
         assert_eq!(DenseFolder::create(graph)?.open(1)?.notes, Vec::<String>::new(), "{graph}");
+    }
+    Ok(())
+}
+
+#[test]
+fn rows_that_nobody_wants_scored_need_no_scores() -> Result<()> {
+    for graph in DenseFolder::GRAPHS {
+        let mut model = DenseFolder::create(graph)?.open(2)?.model;
+        let all = logits(&mut *model, &[(0, 0, &text(9))]);
+        for wanted in [vec![8], vec![4, 6], vec![7, 2], Vec::new()] {
+            let some = Batch { logit_rows: wanted.clone(), ..batch(&[(1, 0, &text(9))]) };
+            let rows =
+                wanted.iter().map(|&row| &all[row as usize * DenseFolder::VOCABULARY..][..DenseFolder::VOCABULARY]);
+            check_close(&model.forward(&some)?.values, &rows.collect::<Vec<_>>().concat(), tolerance(graph));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_variant_is_chosen_by_its_name() -> Result<()> {
+    let folder = DenseFolder::create("concatenated")?;
+    std::fs::create_dir(folder.path().join("onnx"))?;
+    folder.add("in_place", "onnx/model.onnx")?;
+    folder.add("half", "onnx/model_fp16.onnx")?;
+    let runtime = Runtime::load(&LibraryChoice::default())?;
+    for (variant, label, bytes) in [(None, "foreign", 4), (Some("fp16"), "fp16", 2)] {
+        let opened = ModelFolder::open_variant(folder.path(), variant)?;
+        assert!(opened.onnx_path.starts_with(folder.path().join("onnx")), "it goes before the folder's own");
+        let model = UnsizedAnyModel::open(&runtime, &opened, CausalModelConfig::default())?;
+        assert_eq!(model.token_bytes() * DenseFolder::CONTEXT * 4, DenseFolder::SEQUENCE_BYTES * bytes);
+        assert_eq!(model.with_memory(None)?.weights, label);
+    }
+    let error = ModelFolder::open_variant(folder.path(), Some("q4")).expect_err("there is none").to_string();
+    assert!(error.ends_with("no variant `q4`, expected one of `fp16`"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_row_in_a_pair_is_the_first_of_two_and_leaves_nothing_behind() -> Result<()> {
+    for graph in DenseFolder::GRAPHS {
+        let folder = DenseFolder::create(graph)?;
+        let config = CausalModelConfig { rows_in_pairs: true, ..CausalModelConfig::default() };
+        let (mut alone, mut paired) = (folder.open(1)?.model, folder.open_with(config)?.model);
+        let tokens = text(DenseFolder::CONTEXT);
+        let last = tokens.len() - 1;
+        for (position, &token) in tokens.iter().enumerate() {
+            let found = logits(&mut *paired, &[(0, position, &[token])]);
+            let expected = logits(&mut *alone, &[(0, position, &[token])]);
+            check_close(&found, &expected, tolerance(graph));
+            if graph != "merged" && position < last {
+                let both = logits(&mut *alone, &[(0, position, &[token; 2])]);
+                assert_eq!(found, both[..DenseFolder::VOCABULARY], "{graph} at {position}");
+            }
+        }
     }
     Ok(())
 }
@@ -248,12 +304,13 @@ fn a_branch_without_a_mask_between_new_rows_runs_one_row_at_a_time() -> Result<(
 #[test]
 fn a_budget_below_one_context_holds_a_shorter_one() -> Result<()> {
     let folder = DenseFolder::create("concatenated")?;
-    let mut opened = folder.open_with(DenseFolder::SEQUENCE_BYTES as u64 / 4 + 1)?;
+    let open = |bytes| folder.open_with(CausalModelConfig { kv_memory: Some(bytes), ..CausalModelConfig::default() });
+    let mut opened = open(DenseFolder::SEQUENCE_BYTES as u64 / 4 + 1)?;
     let (cache, limits) = (opened.model.cache_spec(), opened.model.limits());
     assert_eq!((cache.blocks, cache.block_tokens, limits.context_length), (1, 16, 16));
     assert!(opened.notes[0].contains("room for 16 tokens, not for the model's 64; `--kv-memory 16384` holds them"));
     assert_eq!(opened.model.forward(&batch(&[(0, 0, &[1; 16])]))?.values.len(), 16 * DenseFolder::VOCABULARY);
-    let error = folder.open_with(300).err().expect("too little").to_string();
+    let error = open(300).err().expect("too little").to_string();
     assert_eq!(error, "300 bytes, expected at least 512, the size of 2 tokens");
     Ok(())
 }

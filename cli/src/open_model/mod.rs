@@ -134,6 +134,7 @@ pub(crate) fn session(arguments: &ModelArguments) -> Result<CausalModelConfig> {
         kv_memory: arguments.kv_memory,
         kv: arguments.kv,
         simd: simd()?,
+        rows_in_pairs: arguments.rows_in_pairs,
         ..CausalModelConfig::default()
     })
 }

@@ -45,13 +45,23 @@ pub struct CausalModelConfig {
     pub kv: KvType,
     /// Instructions that Veridraft's kernels use.
     pub simd: Simd,
+    /// Gives a row that would run alone a second one for company, in graphs of other programs: ONNX Runtime has other kernels
+    /// for one row than for several, and those for several mostly give a row the same bits in any company.
+    pub rows_in_pairs: bool,
     /// Times every node of every pass, for [`CausalModel::end_profile`]; the passes take longer.
     pub profile: bool,
 }
 
 impl Default for CausalModelConfig {
     fn default() -> Self {
-        Self { threads: 0, kv_memory: None, kv: KvType::F32, simd: Simd::detect(), profile: false }
+        Self {
+            threads: 0,
+            kv_memory: None,
+            kv: KvType::F32,
+            simd: Simd::detect(),
+            rows_in_pairs: false,
+            profile: false,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod capacity;
 mod element;
 mod graph;
 mod kv_cache;
+mod parts;
 mod probe;
 mod roles;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 use self::capacity::{Capacity, capacity};
 use self::graph::{Graph, Rows};
 use self::kv_cache::{KvCache, KvUpdate};
+use self::parts::{Part, parts};
 use self::probe::{RowsAtOnce, Several};
 use crate::runtime::Runtime;
 use crate::{Batch, CacheSpec, CausalModelConfig, Error, LanguageModel, Limits, Logits, ModelFolder, Result};
@@ -38,6 +40,7 @@ pub struct UnsizedDenseModel {
     threads: usize,
     vocabulary: usize,
     context_length: usize,
+    rows_in_pairs: bool,
 }
 
 /// A session with a cache of dense keys and values.
@@ -50,11 +53,12 @@ pub struct DenseModel {
     caches: Vec<Option<KvCache>>,
     cache: CacheSpec,
     rows_at_once: RowsAtOnce,
+    rows_in_pairs: bool,
     notes: Vec<String>,
 }
 
 impl UnsizedDenseModel {
-    /// Opens the graph of a folder; of the settings, the threads count.
+    /// Opens the graph of a folder; of the settings, `threads` and `rows_in_pairs` count.
     pub fn open(runtime: &Runtime, folder: &ModelFolder, config: CausalModelConfig) -> Result<Self> {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let threads = if config.threads == 0 { cores() } else { config.threads };
@@ -65,7 +69,8 @@ impl UnsizedDenseModel {
         })?;
         let variant = folder.variant.clone().unwrap_or_else(|| "foreign".to_owned());
         let (path, vocabulary) = (folder.onnx_path.clone(), folder.config.vocab_size);
-        Ok(Self { path, variant, graph, threads, vocabulary, context_length })
+        let rows_in_pairs = config.rows_in_pairs;
+        Ok(Self { path, variant, graph, threads, vocabulary, context_length, rows_in_pairs })
     }
 
     /// Bytes of the cache for one token.
@@ -77,7 +82,7 @@ impl UnsizedDenseModel {
     /// runs a few rows, to see whether rows in company are what they are alone.
     pub fn with_memory(self, bytes: Option<u64>) -> Result<DenseModel> {
         let token_bytes = self.token_bytes();
-        let Self { path, variant, mut graph, threads, vocabulary, context_length } = self;
+        let Self { path, variant, mut graph, threads, vocabulary, context_length, rows_in_pairs } = self;
         let Capacity { tokens, sequences } = capacity(bytes, token_bytes, context_length)?;
         let mut notes = Vec::new();
         if tokens < context_length {
@@ -96,7 +101,7 @@ impl UnsizedDenseModel {
         };
         if rows_at_once.behind == Several::OneByOne {
             notes.push(format!(
-                "`{}` gives other scores for several rows behind a cache than for one; it runs one row at a time, \
+                "`{}` does not give several rows behind a cache the scores of each alone; it runs one row at a time, \
                  so drafts save nothing",
                 path.display()
             ));
@@ -106,7 +111,7 @@ impl UnsizedDenseModel {
             caches[0] = Some(probed);
         }
         let cache = CacheSpec { block_tokens: tokens, blocks: sequences, block_bytes: tokens * token_bytes };
-        Ok(DenseModel { graph, variant, threads, vocabulary, caches, cache, rows_at_once, notes })
+        Ok(DenseModel { graph, variant, threads, vocabulary, caches, cache, rows_at_once, rows_in_pairs, notes })
     }
 }
 
@@ -132,7 +137,7 @@ impl DenseModel {
     }
 
     fn run(&mut self, part: &Part, batch: &Batch, wanted: &[(usize, usize)], values: &mut [f32]) -> Result<()> {
-        let Self { graph, caches, cache, rows_at_once, vocabulary, .. } = self;
+        let Self { graph, caches, cache, rows_at_once, rows_in_pairs, vocabulary, .. } = self;
         let slot = &mut caches[part.block];
         if slot.is_none() {
             *slot = Some(KvCache::new(&graph.roles, graph.update, cache.block_tokens).map_err(Error::runtime)?);
@@ -145,7 +150,14 @@ impl DenseModel {
             let here = wanted.iter().filter(|(row, _)| (start..end).contains(row));
             let (rows, places): (Vec<_>, Vec<_>) = here.map(|&(row, place)| (row - start, place)).unzip();
             let mut scores = Vec::with_capacity(rows.len() * *vocabulary);
-            graph.run(kv, Rows { tokens: &batch.token_ids[start..end], context }, &rows, &mut scores)?;
+            let alone = batch.token_ids[start];
+            let has_company = *rows_in_pairs && end - start == 1 && rows_at_once.next(context, 2) == 2;
+            // The second row stands where the next token will, which writes over it; the last position has nothing behind it.
+            let tokens = match has_company && context + 2 <= cache.block_tokens {
+                true => &[alone; 2],
+                false => &batch.token_ids[start..end],
+            };
+            graph.run(kv, Rows { tokens, context }, &rows, &mut scores)?;
             for (place, scores) in places.into_iter().zip(scores.chunks_exact(*vocabulary)) {
                 values[place * *vocabulary..][..*vocabulary].copy_from_slice(scores);
             }
@@ -188,63 +200,4 @@ impl LanguageModel for DenseModel {
     fn copy_slots(&mut self, _: &[(u32, u32)]) -> Result<()> {
         Err(Error::Batch("slots to be copied of a model that shares no blocks".to_owned()))
     }
-}
-
-/// One sequence's rows of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Part {
-    block: usize,
-    /// Rows `first..end` of the batch.
-    first: usize,
-    end: usize,
-    /// The position of the first.
-    context: usize,
-}
-
-/// Takes a batch apart and checks that each sequence is a chain in a block of its own.
-fn parts(batch: &Batch, cache: CacheSpec, vocabulary: usize) -> Result<Vec<Part>> {
-    let refuse = |reason: String| Err(Error::Batch(reason));
-    let (rows, sequences) = (batch.rows(), batch.block_tables.len());
-    let lengths = [batch.positions.len(), batch.slot_mapping.len(), batch.query_starts.len() + rows];
-    if lengths != [rows, rows, sequences + 1 + rows] {
-        return refuse(format!(
-            "{rows} tokens of {sequences} sequences, expected positions, slots and starts for them"
-        ));
-    }
-    if batch.tree_mask.is_some() {
-        return refuse("a tree, expected chains".to_owned());
-    }
-    if let Some(token) = batch.token_ids.iter().find(|&&token| token as usize >= vocabulary) {
-        return refuse(format!("token {token}, expected less than the vocabulary, {vocabulary}"));
-    }
-    if let Some(row) = batch.logit_rows.iter().find(|&&row| row as usize >= rows) {
-        return refuse(format!("logits of row {row}, expected less than {rows}"));
-    }
-    let mut parts: Vec<Part> = Vec::with_capacity(sequences);
-    for (table, starts) in batch.block_tables.iter().zip(batch.query_starts.windows(2)) {
-        let (first, end) = (starts[0] as usize, starts[1] as usize);
-        let follows = parts.last().map_or(0, |part| part.end) == first && first < end && end <= rows;
-        let Some(block) = table.first().map(|block| block.0 as usize).filter(|_| follows) else {
-            return refuse(format!("rows {first} to {end} of a sequence, expected a block and some of {rows} rows"));
-        };
-        let context = batch.positions[first] as usize;
-        let is_chain = (first..end).all(|row| {
-            let position = context + row - first;
-            batch.positions[row] as usize == position
-                && position < cache.block_tokens
-                && batch.slot_mapping[row] as usize == block * cache.block_tokens + position
-        });
-        if !is_chain || block >= cache.blocks || parts.iter().any(|other| other.block == block) {
-            let (tokens, blocks) = (cache.block_tokens, cache.blocks);
-            return refuse(format!(
-                "a sequence in block {block} behind {context} tokens, expected chains in {blocks} blocks of {tokens} \
-                 tokens, one each"
-            ));
-        }
-        parts.push(Part { block, first, end, context });
-    }
-    if parts.last().map_or(0, |part| part.end) != rows {
-        return refuse(format!("{rows} rows, expected all to belong to sequences"));
-    }
-    Ok(parts)
 }

@@ -5,6 +5,7 @@
 //! input_ids        [batch, rows]                       attention_mask  [batch, tokens]: 1 for each
 //! position_ids     [batch, rows], if taken             use_cache_branch  [1], of merged exports
 //! past_key_values.N.key, .value  [batch, kv_heads, earlier tokens, head_dim]
+//! num_logits_to_keep  one number, if taken
 //! logits           [batch, rows, vocabulary]           present.N.key, .value: earlier tokens and rows
 //! ```
 //!
@@ -44,6 +45,8 @@ pub(super) struct Roles {
     pub(super) position_ids: Option<IntegerInput>,
     /// Whether to go on from earlier tokens, in graphs with a branch for either.
     pub(super) use_cache: Option<String>,
+    /// How many rows, from the last on, are to be scored, in graphs that let the caller say; of these axes.
+    pub(super) kept_rows: Option<(String, Vec<usize>)>,
     pub(super) logits: String,
     pub(super) logits_float: Float,
     /// Key and value of each layer in turn.
@@ -87,6 +90,7 @@ impl Roles {
             attention_mask: optional(inputs, &names.attention_mask)?,
             position_ids: optional(inputs, &names.position_ids)?,
             use_cache: inputs.iter().find(|port| port.name == USE_CACHE).map(|port| port.name.clone()),
+            kept_rows: kept_rows(inputs)?,
             logits: logits.name.clone(),
             logits_float: float("output", logits)?,
             kv: kv_names,
@@ -107,6 +111,7 @@ impl Roles {
         let integers = [Some(&self.input_ids), self.attention_mask.as_ref(), self.position_ids.as_ref()];
         let mut known: Vec<&str> = integers.into_iter().flatten().map(|input| input.name.as_str()).collect();
         known.extend(self.use_cache.as_deref());
+        known.extend(self.kept_rows.as_ref().map(|(name, _)| name.as_str()));
         known.extend(self.kv.iter().map(|port| port.past.as_str()));
         match inputs.iter().find(|port| !known.contains(&port.name.as_str())) {
             Some(port) => Err(format!("input `{}` has no known part to play, {EXPECTED_INPUTS}", port.name)),
@@ -116,6 +121,7 @@ impl Roles {
 }
 
 const USE_CACHE: &str = "use_cache_branch";
+const KEPT_ROWS: &str = "num_logits_to_keep";
 const EXPECTED_INPUTS: &str = "expected a decoder's tokens, mask, positions, keys and values";
 
 /// Layers 0, 1, 2 ... that have a key going in.
@@ -177,6 +183,15 @@ fn rows_of(port: &Port) -> Result<IntegerInput, String> {
 
 fn optional(inputs: &[Port], name: &str) -> Result<Option<IntegerInput>, String> {
     inputs.iter().find(|port| port.name == name).map(rows_of).transpose()
+}
+
+/// The input for how many rows are scored: one number, with or without an axis.
+fn kept_rows(inputs: &[Port]) -> Result<Option<(String, Vec<usize>)>, String> {
+    let Some(port) = inputs.iter().find(|port| port.name == KEPT_ROWS) else { return Ok(None) };
+    match (port.element.integer(), port.shape.len()) {
+        (Some(Integer::I64), axes @ 0..=1) => Ok(Some((port.name.clone(), vec![1; axes]))),
+        (_, axes) => Err(format!("input `{KEPT_ROWS}` is of {} on {axes} axes, expected one int64", port.element)),
+    }
 }
 
 fn float(what: &str, port: &Port) -> Result<Float, String> {

@@ -152,5 +152,9 @@ fn inputs_and_outputs_that_cannot_be_are_named_with_what_was_found() {
         |_, outputs, _| of(outputs, "present.0.value").element = Element::Float(Float::F16),
         "output `present.0.value` is of float16, but the first key of float32",
     );
+    check(
+        |inputs, _, _| inputs.push(integers("num_logits_to_keep")),
+        "input `num_logits_to_keep` is of int64 on 2 axes, expected one int64",
+    );
     check(|_, outputs, _| of(outputs, "logits").shape = vec![None; 2], "output `logits` has 2 axes, expected 3");
 }
