@@ -6,7 +6,7 @@ use crate::{CausalModelConfig, FolderKind, LanguageModel, ModelFolder, Result, U
 /// A session of any kind whose cache has no size yet.
 pub enum UnsizedAnyModel {
     /// Exported by Veridraft: over pages.
-    Paged(UnsizedModel),
+    Paged(Box<UnsizedModel>),
     /// Another program's: over dense keys and values.
     Dense(Box<UnsizedDenseModel>),
 }
@@ -27,7 +27,9 @@ impl UnsizedAnyModel {
     /// Opens the graph of a folder.
     pub fn open(runtime: &Runtime, folder: &ModelFolder, config: CausalModelConfig) -> Result<Self> {
         match folder.kind {
-            FolderKind::Veridraft => UnsizedModel::open(runtime, &folder.onnx_path, config).map(Self::Paged),
+            FolderKind::Veridraft => {
+                UnsizedModel::open(runtime, &folder.onnx_path, config).map(Box::new).map(Self::Paged)
+            }
             FolderKind::HuggingFace | FolderKind::Genai => {
                 UnsizedDenseModel::open(runtime, folder, config).map(Box::new).map(Self::Dense)
             }

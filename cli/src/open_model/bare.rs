@@ -1,9 +1,11 @@
 //! Opens models for passes without an engine: nothing is sampled, and nobody drafts.
 
+use std::iter::repeat;
+
 use anyhow::{Result, bail};
 use veridraft_export::Weights;
 use veridraft_models::runtime::{LibraryChoice, Runtime};
-use veridraft_models::{CausalModel, LanguageModel, ModelFolder, UnsizedModel};
+use veridraft_models::{AnyModel, LanguageModel, ModelFolder, UnsizedAnyModel};
 
 use super::{memory, session};
 use crate::arguments::ModelArguments;
@@ -15,7 +17,7 @@ pub(crate) struct BareModel {
     /// The format of its weights, as its file says.
     pub(crate) weights: String,
     pub(crate) folder: ModelFolder,
-    pub(crate) model: CausalModel,
+    pub(crate) model: Box<dyn LanguageModel>,
 }
 
 impl BareModel {
@@ -24,27 +26,31 @@ impl BareModel {
         let models = open_bare(&[(arguments.model.as_deref(), arguments.weights)], arguments)?;
         Ok(models.into_iter().next().expect("as many models as were named"))
     }
-}
 
-/// Opens models under one `--kv-memory`, each named as for `-m` and `--weights`.
-pub(crate) fn open_bare(wanted: &[(Option<&str>, Weights)], arguments: &ModelArguments) -> Result<Vec<BareModel>> {
-    let session = session(arguments)?;
-    let mut folders = Vec::new();
-    for &(name, weights) in wanted {
-        let resolved = model_store::resolve(name, weights)?;
-        folders.push((resolved.name, ModelFolder::open(&resolved.path)?));
-    }
-    let runtime = Runtime::load(&LibraryChoice::from(arguments.ort_lib.clone()))?;
-    let open = |(_, folder): &(String, ModelFolder)| UnsizedModel::open(&runtime, &folder.onnx_path, session);
-    let unsized_models = folders.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-    let models = memory::size(unsized_models, arguments.kv_memory)?;
-    let bare = |((name, folder), model): ((String, ModelFolder), CausalModel)| {
+    /// Puts a model beside its folder, and says what there is to say of it.
+    pub(crate) fn new(name: String, folder: ModelFolder, model: AnyModel) -> Result<Self> {
+        let AnyModel { model, weights, notes, .. } = model;
+        notes.iter().for_each(|note| eprintln!("note: {note}"));
         let (found, expected) = (folder.tokenizer.vocabulary(), model.vocabulary());
         if found > expected {
             bail!("`{}`: the tokenizer has {found} tokens, but the model {expected}", folder.path.display());
         }
-        let weights = model.metadata().weights.clone();
-        Ok(BareModel { name, weights, folder, model })
-    };
-    folders.into_iter().zip(models).map(bare).collect()
+        Ok(Self { name, weights, folder, model })
+    }
+}
+
+/// Opens models under one `--kv-memory`, each named as for `-m` and `--weights`; `--variant` is that of the first.
+pub(crate) fn open_bare(wanted: &[(Option<&str>, Weights)], arguments: &ModelArguments) -> Result<Vec<BareModel>> {
+    let session = session(arguments)?;
+    let mut folders = Vec::new();
+    for (&(name, weights), variant) in wanted.iter().zip([arguments.variant.as_deref()].into_iter().chain(repeat(None)))
+    {
+        let resolved = model_store::resolve(name, weights)?;
+        folders.push((resolved.name, ModelFolder::open_variant(&resolved.path, variant)?));
+    }
+    let runtime = Runtime::load(&LibraryChoice::from(arguments.ort_lib.clone()))?;
+    let open = |(_, folder): &(String, ModelFolder)| UnsizedAnyModel::open(&runtime, folder, session);
+    let unsized_models = folders.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let models = memory::size(unsized_models, arguments.kv_memory)?;
+    folders.into_iter().zip(models).map(|((name, folder), model)| BareModel::new(name, folder, model)).collect()
 }

@@ -39,7 +39,7 @@ pub(super) fn measure(models: &mut [BareModel], recipe: &Recipe, sets: &[TextSet
     let other = (models.len() > 1).then(Default::default);
     let mut measured = Measured { sets: Vec::new(), worst: Worst::new(top), other };
     let mut bar = TokenBar::start(scored);
-    let mut models: Vec<&mut dyn LanguageModel> = models.iter_mut().map(|open| &mut open.model as _).collect();
+    let mut models: Vec<&mut dyn LanguageModel> = models.iter_mut().map(|open| &mut *open.model as _).collect();
     for (set, TextSet { texts, .. }) in sets.iter().enumerate() {
         measured.sets.push(Score::default());
         force_texts(&mut models, recipe, texts, |places, pass| {

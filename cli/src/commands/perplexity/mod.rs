@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use veridraft_export::Weights;
-use veridraft_models::{LanguageModel, ModelFolder};
+use veridraft_models::ModelFolder;
 
 use self::choice::{check_choice, check_room, recipe};
 use self::measure::{measure, measure_ngram};
@@ -105,7 +105,7 @@ fn of_model(arguments: &PerplexityArguments) -> Result<PerplexityReport> {
     let sets = encode(sources, arguments, folder, model.vocabulary())?;
     check_scored(&sets, arguments.recipe.name(), recipe.least_tokens())?;
     for BareModel { name, model, .. } in &models {
-        check_room(&recipe, &sets, name, model)?;
+        check_room(&recipe, &sets, name, &**model)?;
     }
     let subject = Subject {
         model: name.clone(),

@@ -66,7 +66,7 @@ pub(crate) fn run(arguments: &ScoreArguments) -> Result<()> {
     let mut writer = Writer { source: name, texts, spinner, rows: 0, refused: 0, tokens: 0 };
     let rows = source.read(encoder, arguments.limit.map_or(usize::MAX, usize::from));
     let start = Instant::now();
-    match score_all(&mut target.model, &rows, &mut writer) {
+    match score_all(&mut *target.model, &rows, &mut writer) {
         // A reader that has gone away wanted no more.
         Err(error) if error.is::<ReaderGone>() => return Ok(()),
         outcome => outcome?,

@@ -17,7 +17,6 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use veridraft_models::LanguageModel;
 
 use self::open::Opened;
 use self::predict::{Measured, forward, predictions};
@@ -28,7 +27,7 @@ use super::cost::Costs;
 use super::one_sequence::OneSequence;
 use crate::arguments::{ModelArguments, SamplingArguments, parse_count};
 use crate::draft_spec::DraftSpec;
-use crate::open_model::check_sampling;
+use crate::open_model::{BareModel, check_sampling};
 use crate::output::line;
 use crate::progress::Spinner;
 use crate::prompts;
@@ -75,12 +74,12 @@ pub(super) fn run(arguments: DraftArguments) -> Result<()> {
     let draft_max = arguments.draft_max.get();
     let mut opened = Opened::open(model, draft, sampling)?;
     let bounds = Bounds { max_tokens: arguments.max_tokens.get(), room: opened.room() };
-    let texts = Texts::encode(&rows, &opened.folder, arguments.system.as_deref(), bounds)?;
+    let texts = Texts::encode(&rows, &opened.target.folder, arguments.system.as_deref(), bounds)?;
     texts.note();
     let spinner = Spinner::start();
     let found = opened.observe(&texts.windows, draft_max, &spinner)?;
     spinner.say("what passes and drafting take");
-    let Opened { name, weights, simd, sampling, drafts, target, folder } = opened;
+    let Opened { target: BareModel { name, weights, folder, model: target }, simd, sampling, drafts } = opened;
     let vocabulary = target.vocabulary();
     let (mut sequence, mut timed) = (OneSequence { model: target }, Vec::new());
     for (draft, fitness) in drafts.into_iter().zip(&found) {

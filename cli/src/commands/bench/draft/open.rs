@@ -6,22 +6,19 @@ use veridraft_engine::drafters::Drafter;
 use veridraft_engine::evaluation::Window;
 use veridraft_engine::evaluation::fitness::{Contender, Fitness, guess_along, observe};
 use veridraft_models::runtime::{LibraryChoice, Runtime};
-use veridraft_models::{CausalModel, LanguageModel, ModelFolder, UnsizedModel};
+use veridraft_models::{AnyModel, LanguageModel, ModelFolder, UnsizedAnyModel};
 
 use crate::arguments::{ModelArguments, SamplingArguments};
 use crate::draft_spec::DraftSpec;
 use crate::model_store;
 use crate::open_model::drafters::{Target, have_same_tokens};
-use crate::open_model::{drafters, memory, sampling_config, session};
+use crate::open_model::{BareModel, drafters, memory, sampling_config, session};
 use crate::progress::Spinner;
 
 /// All that is asked.
 pub(super) struct Opened {
-    pub(super) name: String,
-    pub(super) weights: String,
+    pub(super) target: BareModel,
     pub(super) simd: String,
-    pub(super) folder: ModelFolder,
-    pub(super) target: CausalModel,
     pub(super) sampling: SamplingConfig,
     /// One for each `--draft`.
     pub(super) drafts: Vec<OpenDraft>,
@@ -30,18 +27,17 @@ pub(super) struct Opened {
 /// One `--draft`, with its model if it names one.
 pub(super) struct OpenDraft {
     spec: DraftSpec,
-    model: Option<(ModelFolder, CausalModel)>,
+    model: Option<(ModelFolder, AnyModel)>,
 }
 
 impl Opened {
     pub(super) fn open(arguments: &ModelArguments, specs: &[DraftSpec], sampling: &SamplingArguments) -> Result<Self> {
         let config = session(arguments)?;
-        let resolved = model_store::resolve(arguments.model.as_deref(), arguments.weights)?;
-        let folder = ModelFolder::open(&resolved.path)?;
+        let (name, folder) = model_store::open(arguments)?;
         let sampling = sampling_config(sampling, &folder);
-        sampling.check().with_context(|| format!("`{}/generation_config.json`", resolved.path.display()))?;
+        sampling.check().with_context(|| format!("`{}/generation_config.json`", folder.path.display()))?;
         let runtime = Runtime::load(&LibraryChoice::from(arguments.ort_lib.clone()))?;
-        let mut models = vec![UnsizedModel::open(&runtime, &folder.onnx_path, config)?];
+        let mut models = vec![UnsizedAnyModel::open(&runtime, &folder, config)?];
         let mut folders = Vec::new();
         for spec in specs {
             let (draft_folder, model) =
@@ -54,37 +50,34 @@ impl Opened {
         }
         let mut models = memory::size(models, arguments.kv_memory)?.into_iter();
         let target = models.next().expect("as many models as were given");
-        let (found, expected) = (folder.tokenizer.vocabulary(), target.vocabulary());
-        if found > expected {
-            bail!("`{}`: the tokenizer has {found} tokens, but the model {expected}", resolved.path.display());
-        }
+        let target = BareModel::new(name, folder, target)?;
         let mut draft = |(spec, folder): (&DraftSpec, Option<ModelFolder>)| {
             let model = folder.map(|folder| (folder, models.next().expect("a model for each folder")));
             OpenDraft { spec: spec.clone(), model }
         };
         let drafts = specs.iter().zip(folders).map(&mut draft).collect();
-        let weights = target.metadata().weights.clone();
-        Ok(Self { name: resolved.name, weights, simd: config.simd.to_string(), folder, target, sampling, drafts })
+        Ok(Self { target, simd: config.simd.to_string(), sampling, drafts })
     }
 
     /// Tokens of a text that every model has room for.
     pub(super) fn room(&self) -> usize {
-        let room = |model: &CausalModel| {
+        let room = |model: &dyn LanguageModel| {
             let cache = model.cache_spec();
             model.limits().context_length.min(cache.blocks * cache.block_tokens)
         };
-        let models = self.drafts.iter().filter_map(|draft| draft.model.as_ref()).map(|(_, model)| model);
-        models.chain([&self.target]).map(room).min().unwrap_or(0)
+        let models = self.drafts.iter().filter_map(|draft| draft.model.as_ref()).map(|(_, model)| &*model.model);
+        models.chain([&*self.target.model]).map(room).min().unwrap_or(0)
     }
 
     /// How each `--draft` does on the texts.
     pub(super) fn observe(&mut self, texts: &[Window], draft_max: usize, spinner: &Spinner) -> Result<Vec<Fitness>> {
         let mut contenders = Vec::new();
         let mut models: Vec<&mut dyn LanguageModel> = Vec::new();
-        let vocabulary = self.target.vocabulary();
-        models.push(&mut self.target);
+        let BareModel { folder, model, .. } = &mut self.target;
+        let vocabulary = model.vocabulary();
+        models.push(&mut **model);
         for draft in &mut self.drafts {
-            let mut tables = draft.tables(&self.folder, vocabulary)?;
+            let mut tables = draft.tables(folder, vocabulary)?;
             let guesses = if tables.is_empty() {
                 Vec::new()
             } else {
@@ -92,7 +85,7 @@ impl Opened {
                 guess_along(&mut tables, texts, &self.sampling, draft_max)?
             };
             contenders.push(Contender { guesses, model: draft.model.as_ref().map(|_| models.len() - 1) });
-            models.extend(draft.model.as_mut().map(|(_, model)| model as &mut dyn LanguageModel));
+            models.extend(draft.model.as_mut().map(|(_, model)| &mut *model.model as &mut dyn LanguageModel));
         }
         spinner.say(&format!("{} texts through {}", texts.len(), counted(models.len())));
         Ok(observe(&mut models, texts, &contenders, &self.sampling, draft_max)?)

@@ -9,6 +9,7 @@ use veridraft_engine::evaluation::Window;
 use veridraft_engine::evaluation::fitness::Fitness;
 use veridraft_engine::measure::{Spread, robust_line};
 use veridraft_engine::{Request, SamplingConfig, SequenceId};
+use veridraft_models::LanguageModel;
 
 use super::super::one_sequence::OneSequence;
 
@@ -38,7 +39,7 @@ pub(super) struct Subject<'a> {
 /// Times proposals of every length, in turn, each behind what the step before would have produced; the texts come again
 /// until there are enough. There is at least one, with a scored token.
 pub(super) fn time(
-    target: &mut OneSequence,
+    target: &mut OneSequence<dyn LanguageModel>,
     [tables, model]: &mut [Vec<Box<dyn Drafter>>; 2],
     subject: &Subject,
 ) -> Result<Timed> {
