@@ -18,6 +18,7 @@ use crate::commands::train::TrainCommand;
 use crate::commands::verify::VerifyArguments;
 use crate::constraint::ConstraintArguments;
 use crate::draft_spec::{AVAILABLE, DraftSpec};
+use crate::export_weights::ExportWeights;
 
 /// Runs language models exported to ONNX, with exact speculative decoding: the same seed gives the same text, however
 /// it is drafted.
@@ -36,7 +37,7 @@ pub(crate) enum Command {
     Chat(ChatArguments),
     /// Answer every row of a file; a run that was ended goes on with the same command
     Batch(BatchArguments),
-    /// Turn a checkpoint (GGUF file or Hugging Face folder) into an ONNX model folder
+    /// Turn a checkpoint (GGUF file or Hugging Face folder) into an ONNX model folder, or a GGUF file into a Hugging Face one
     Export(ExportArguments),
     /// Fetch, list and show models
     Model(ModelCommand),
@@ -219,19 +220,35 @@ pub(crate) struct SamplingArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExportArguments {
-    /// A GGUF file, or a Hugging Face folder with config.json and safetensors
+    /// A GGUF file, or (with --to onnx) a Hugging Face folder with config.json and safetensors
     pub(crate) source: PathBuf,
-    /// The model folder to write; must not exist, or be empty
+    /// The folder to write; must not exist, or be empty
     pub(crate) destination: PathBuf,
-    /// Format of the weights: auto (the checkpoint's own codes), f32, q8, q4
-    #[arg(long, value_name = "FORMAT", default_value = "auto")]
-    pub(crate) weights: Weights,
-    /// Operators that multiply: veridraft (exact speculation, for the CPU), or standard (Gemm and MatMulNBits)
-    #[arg(long, value_name = "OPERATORS", default_value = "veridraft")]
-    pub(crate) matmul: MatMulOperators,
-    /// Also give out the residual stream behind so many layers, for draft heads: 0 is the embedding
+    /// What to write: onnx (a model folder for this program), or hf (a Hugging Face folder for other tools: safetensors,
+    /// configuration and tokenizer)
+    #[arg(long, value_name = "FORM", default_value = "onnx", hide_possible_values = true)]
+    pub(crate) to: ExportForm,
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        help = "Format of the weights; --to onnx: auto (the checkpoint's own codes), f32, q8, q4 [default: auto]; --to hf: \
+                f32, f16, bf16 [default: f32]"
+    )]
+    pub(crate) weights: Option<ExportWeights>,
+    /// Operators that multiply, with --to onnx: veridraft (exact speculation, for the CPU) [default], or standard (Gemm
+    /// and MatMulNBits)
+    #[arg(long, value_name = "OPERATORS")]
+    pub(crate) matmul: Option<MatMulOperators>,
+    /// Also give out the residual stream behind so many layers, for draft heads: 0 is the embedding; with --to onnx
     #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
     pub(crate) hidden_states: Vec<usize>,
+}
+
+/// What `export` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportForm {
+    Onnx,
+    Hf,
 }
 
 /// A count of at least one.

@@ -6,6 +6,7 @@ mod commands;
 mod constraint;
 mod data_files;
 mod draft_spec;
+mod export_weights;
 mod figures;
 mod interrupt;
 mod model_store;
