@@ -21,5 +21,6 @@ pub use export::{ExportConfig, ExportProgress, export};
 pub use float_format::FloatFormat;
 pub use hugging_face::export_hugging_face;
 pub use mapped_file::MappedFile;
+pub use tokenizer::tokenizer_files;
 pub use veridraft_models::MatMulOperators;
 pub use weights::Weights;

@@ -23,7 +23,6 @@ pub use config::{Activation, DecoderConfig, RopeScaling};
 pub use rotary::{local_rotary_table, rotary_table};
 pub use tensor_source::TensorSource;
 
-pub(crate) use companion_files::check_tokenizer;
 pub(crate) use tensor_source::rows_and_columns;
 
 use crate::Result;
@@ -53,7 +52,8 @@ impl Checkpoint {
     }
 
     /// The texts beside the graph in a model folder, by file name: `config.json`, `tokenizer.json` and the optional
-    /// ones. From a GGUF file they are made; from a folder they are copied as they are, once they were read.
+    /// ones. From a GGUF file they are made; from a folder they are copied as they are, once they were read, but a missing
+    /// `tokenizer.json` is made from the vocabulary files that are there.
     pub fn companion_files(&self) -> Result<Vec<(&'static str, String)>> {
         match &self.origin {
             Origin::Gguf(file) => companion_files::made_from_gguf(file, &self.config),

@@ -131,6 +131,79 @@ fn sentence_piece_gives_the_ids_of_the_sentencepiece_package() {
 }
 
 #[test]
+fn unigram_pieces_have_the_greatest_sum_of_scores() {
+    let tokens = ["<pad>", "</s>", "<unk>", "\u{2581}", "a", "b", "ab", "\u{2581}a"];
+    let writer = |map: &[i32]| {
+        model()
+            .text("tokenizer.ggml.model", "t5")
+            .texts("tokenizer.ggml.tokens", &tokens)
+            .floats("tokenizer.ggml.scores", &[0.0, 0.0, 0.0, -2.0, -3.0, -3.0, -4.0, -4.5])
+            .integers("tokenizer.ggml.token_type", &[3, 3, 2, 1, 1, 1, 1, 1])
+            .count("tokenizer.ggml.eos_token_id", 1)
+            .count("tokenizer.ggml.unknown_token_id", 2)
+            .boolean("tokenizer.ggml.remove_extra_whitespaces", true)
+            .integers("tokenizer.ggml.precompiled_charsmap", map)
+    };
+    let tokenizer = tokenizer(&writer(&[]));
+    let check = |text: &str, expected: &[u32]| assert_eq!(tokenizer.encode_raw(text).unwrap(), expected, "{text:?}");
+    check("ab", &[3, 6, 1]);
+    check("  aa  b ", &[7, 4, 3, 5, 1]);
+    check("ac", &[7, 2, 1]);
+    check("", &[1]);
+    assert_eq!(tokenizer.decode(&[7, 4, 3, 5, 1]), "aa b");
+    let refused = |map: &[i32], expected: &str| {
+        assert_eq!(companions(&writer(map)).err(), Some(format!("`model.gguf`: {expected}")));
+    };
+    refused(&[4, 0, 0, 0, 0, 0, 0x10, 0], "the map of characters leads to unit 1024 of a trie of 1");
+    refused(&[1, 0, 300], "`tokenizer.ggml.precompiled_charsmap` holds 300, expected bytes");
+}
+
+#[test]
+fn turns_of_phi_3_take_the_line_breaks_behind_them() {
+    let tokens = ["<unk>", "<s>", "</s>", "<0x0A>", "\u{2581}", "a", "<|user|>"];
+    let check = |architecture: &str, expected: &[u32]| {
+        let writer = GgufWriter::default()
+            .text("general.architecture", architecture)
+            .text("tokenizer.ggml.model", "llama")
+            .texts("tokenizer.ggml.tokens", &tokens)
+            .floats("tokenizer.ggml.scores", &[0.0; 7])
+            .integers("tokenizer.ggml.token_type", &[2, 3, 3, 6, 1, 1, 3])
+            .count("tokenizer.ggml.bos_token_id", 1);
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("vocabulary.gguf");
+        std::fs::write(&path, writer.bytes()).expect("room for it");
+        for (name, text) in crate::tokenizer_files(&path).expect("a known tokenizer") {
+            std::fs::write(folder.path().join(name), text).expect("room for it");
+        }
+        let tokenizer = Tokenizer::open(folder.path()).expect("a valid folder");
+        assert_eq!(tokenizer.encode_raw("<|user|>\na").expect("known letters"), expected, "{architecture}");
+    };
+    check("llama", &[1, 6, 4, 3, 5]);
+    check("phi3", &[1, 6, 4, 5]);
+}
+
+#[test]
+fn word_piece_marks_what_continues_a_word() {
+    let tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "\u{2581}un", "able", "\u{2581}!", "\u{2581}able"];
+    let writer = || {
+        model()
+            .text("tokenizer.ggml.model", "bert")
+            .texts("tokenizer.ggml.tokens", &tokens)
+            .integers("tokenizer.ggml.token_type", &[3, 3, 3, 3, 1, 1, 1, 1])
+            .count("tokenizer.ggml.unknown_token_id", 1)
+            .count("tokenizer.ggml.cls_token_id", 2)
+            .count("tokenizer.ggml.seperator_token_id", 3)
+    };
+    let check = |writer: GgufWriter, text: &str, expected: &[u32]| {
+        assert_eq!(tokenizer(&writer).encode_raw(text).unwrap(), expected, "{text:?}");
+    };
+    check(writer(), "Unable able!", &[2, 4, 5, 7, 6, 3]);
+    check(writer(), "unseen", &[2, 1, 3]);
+    check(writer().boolean("tokenizer.ggml.normalizer.lowercase", false), "Un able", &[2, 1, 7, 3]);
+    check(writer().boolean("tokenizer.ggml.add_eos_token", false), "un", &[2, 4]);
+}
+
+#[test]
 fn the_configuration_files_say_what_the_gguf_file_says() {
     let writer =
         byte_level("gpt-2").text("tokenizer.chat_template", "{{ messages }}").count("tokenizer.ggml.eot_token_id", 13);
@@ -156,11 +229,17 @@ fn unknown_tokenizers_are_refused_with_the_known_ones() {
     check(model().text("tokenizer.ggml.model", "bert"), "no `tokenizer.ggml.tokens`");
     check(
         model().text("tokenizer.ggml.model", "bert").texts("tokenizer.ggml.tokens", &TOKENS),
-        "`tokenizer.ggml.model` is `bert`, expected one of gpt2, llama",
+        "no `tokenizer.ggml.unknown_token_id`",
+    );
+    check(
+        model().text("tokenizer.ggml.model", "rwkv").texts("tokenizer.ggml.tokens", &TOKENS),
+        "`tokenizer.ggml.model` is `rwkv`, expected one of gpt2, llama, t5, bert, gemma4",
     );
     check(
         byte_level("poro-chat"),
-        "`tokenizer.ggml.pre` is `poro-chat`, expected one of gpt-2, smollm, llama-bpe, llama-v3, llama3, qwen2, tekken",
+        "`tokenizer.ggml.pre` is `poro-chat`, expected one of gpt-2, phi-2, roberta-bpe, mpt, olmo, smollm, starcoder, \
+         refact, command-r, llama-bpe, llama-v3, llama3, lfm2, dbrx, gpt-4o, llama4, qwen2, deepseek-r1-qwen, qwen35, \
+         tekken, deepseek-llm, deepseek-coder, deepseek-v3, falcon, bloom",
     );
     check(
         byte_level("gpt-2").count("tokenizer.ggml.padding_token_id", 16),

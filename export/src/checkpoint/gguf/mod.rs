@@ -107,6 +107,20 @@ impl GgufFile {
         self.array(key, "an array of truth values", |array, what| array.booleans(self.file.bytes(), what))
     }
 
+    /// The metadata entry `key` as bytes; some files call them signed.
+    pub fn bytes(&self, key: &str) -> Result<Option<Vec<u8>>> {
+        let Some(numbers) = self.numbers(key)? else { return Ok(None) };
+        let byte = |number: f64| {
+            let is_byte = (-128.0..=255.0).contains(&number) && number.fract() == 0.0;
+            if is_byte {
+                Ok(number as i16 as u8)
+            } else {
+                Err(self.error(format!("`{key}` holds {number}, expected bytes")))
+            }
+        };
+        numbers.into_iter().map(byte).collect::<Result<_>>().map(Some)
+    }
+
     /// Whether there is a metadata entry `key`.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.header.metadata.contains_key(key)

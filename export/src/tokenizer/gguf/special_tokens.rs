@@ -16,6 +16,12 @@ pub(crate) struct SpecialTokens {
     pub(crate) unknown: Option<u32>,
     /// Fills a batch.
     pub(crate) padding: Option<u32>,
+    /// Begins a text of a masked model, which reads a text's class there.
+    pub(crate) class: Option<u32>,
+    /// Ends a text of a masked model.
+    pub(crate) separator: Option<u32>,
+    /// Stands for a token that a masked model is to find.
+    pub(crate) mask: Option<u32>,
 }
 
 impl SpecialTokens {
@@ -33,6 +39,10 @@ impl SpecialTokens {
             end_of_turn: id("tokenizer.ggml.eot_token_id")?,
             unknown: id("tokenizer.ggml.unknown_token_id")?,
             padding: id("tokenizer.ggml.padding_token_id")?,
+            class: id("tokenizer.ggml.cls_token_id")?,
+            // The format spells it so.
+            separator: id("tokenizer.ggml.seperator_token_id")?,
+            mask: id("tokenizer.ggml.mask_token_id")?,
         })
     }
 

@@ -4,18 +4,20 @@ use serde_json::{Value, json};
 
 use super::SpecialTokens;
 use crate::Result;
-use crate::checkpoint::DecoderConfig;
 use crate::checkpoint::gguf::GgufFile;
 
 /// What the GGUF file says; nothing stands for what it does not say.
-pub(crate) fn tokenizer_config(file: &GgufFile, config: &DecoderConfig) -> Result<Value> {
+pub(crate) fn tokenizer_config(file: &GgufFile) -> Result<Value> {
     let tokens = file.texts("tokenizer.ggml.tokens")?.unwrap_or_default();
     let special = SpecialTokens::read(file)?;
     let mut fields = json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": config.context_length,
         "clean_up_tokenization_spaces": false,
     });
+    let architecture = file.text("general.architecture")?.unwrap_or_default();
+    if let Some(length) = file.count(&format!("{architecture}.context_length"))? {
+        fields["model_max_length"] = json!(length);
+    }
     for key in ["add_bos_token", "add_eos_token"] {
         if let Some(value) = file.boolean(&format!("tokenizer.ggml.{key}"))? {
             fields[key] = json!(value);
@@ -26,6 +28,9 @@ pub(crate) fn tokenizer_config(file: &GgufFile, config: &DecoderConfig) -> Resul
         ("eos_token", special.eos),
         ("unk_token", special.unknown),
         ("pad_token", special.padding),
+        ("cls_token", special.class),
+        ("sep_token", special.separator),
+        ("mask_token", special.mask),
     ];
     for (field, id) in named {
         if let Some(id) = id {
