@@ -101,11 +101,12 @@ fn show(model: &str) -> anyhow::Result<()> {
 }
 
 fn show_folder(path: &Path) -> anyhow::Result<()> {
-    let folder = ModelFolder::open(path)?;
+    let folder = ModelFolder::read(path)?;
     let or_unknown = |text: Option<String>| text.unwrap_or_else(|| "unknown".to_owned());
     line(format_args!("path        {}", fs::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path)).display()))?;
     line(format_args!("graph       {}", folder.onnx_path.strip_prefix(path).unwrap_or(&folder.onnx_path).display()))?;
     line(format_args!("size        {}", size(folder_bytes(path)?)))?;
+    line(format_args!("holds       {}", folder.task))?;
     line(format_args!("type        {}", or_unknown(folder.config.model_type)))?;
     line(format_args!("vocabulary  {}", folder.config.vocab_size))?;
     line(format_args!(

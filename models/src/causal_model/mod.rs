@@ -32,7 +32,7 @@ const MAX_ROWS: usize = 2048;
 
 /// Held while a session is created: ONNX Runtime looks for an operator domain in a table of the whole process and then
 /// enters it, with nothing to keep a second session from doing the same in between, and refuses the second entry.
-static CREATING: Mutex<()> = Mutex::new(());
+pub(crate) static CREATING: Mutex<()> = Mutex::new(());
 
 /// How a model is opened.
 #[derive(Clone, Copy, Debug)]

@@ -20,6 +20,7 @@ mod generation_defaults;
 mod graph_file;
 pub(crate) mod json_object;
 mod names;
+mod task;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 pub use config::ModelConfig;
 pub use generation_defaults::GenerationDefaults;
 pub use names::GraphNames;
+pub use task::Task;
 
 use crate::onnx_file::OnnxFile;
 use crate::{ChatTemplate, Error, Result, TokenId, Tokenizer};
@@ -57,6 +59,8 @@ pub struct ModelFolder {
     /// Under which names that takes what; [`FolderKind::Veridraft`] has its own.
     pub names: GraphNames,
     pub(crate) onnx: OnnxFile,
+    /// What the model is made for.
+    pub task: Task,
     /// What `config.json` says.
     pub config: ModelConfig,
     /// What `generation_config.json` says, with the end tokens of all files.
@@ -68,15 +72,31 @@ pub struct ModelFolder {
 }
 
 impl ModelFolder {
-    /// Reads the folder. The tokenizer takes most of the time: a tenth of a second or so for a vocabulary of 50 thousand.
+    /// Reads the folder of a causal model. The tokenizer takes most of the time: a tenth of a second or so for a
+    /// vocabulary of 50 thousand.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open_variant(path, None)
+        Self::open_for(Task::Causal, path)
     }
 
-    /// Reads the folder, for the graph of a variant such as `q4`; `None` is the one without a name.
+    /// Reads the folder of a model made for `task`, and refuses others.
+    pub fn open_for(task: Task, path: impl AsRef<Path>) -> Result<Self> {
+        let folder = Self::read(path, None)?;
+        folder.task.expect(task, &folder.path)?;
+        Ok(folder)
+    }
+
+    /// Reads the folder of a causal model, for the graph of a variant such as `q4`; `None` is the one without a name.
     pub fn open_variant(path: impl AsRef<Path>, variant: Option<&str>) -> Result<Self> {
+        let folder = Self::read(path, variant)?;
+        folder.task.expect(Task::Causal, &folder.path)?;
+        Ok(folder)
+    }
+
+    /// Reads the folder, whatever its model is made for.
+    pub fn read(path: impl AsRef<Path>, variant: Option<&str>) -> Result<Self> {
         let path = path.as_ref();
         check_is_folder(path)?;
+        let task = Task::of(path)?;
         let Description { onnx_path, names, config, mut generation } = match path.join(genai_config::FILE).is_file() {
             true if variant.is_some() => return Err(no_variants(path)),
             true => genai_config::open(path)?,
@@ -98,6 +118,7 @@ impl ModelFolder {
             variant: variant.map(str::to_owned),
             names,
             onnx,
+            task,
             config,
             generation,
             tokenizer,

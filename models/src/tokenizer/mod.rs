@@ -10,6 +10,7 @@
 mod config;
 mod library;
 mod token_bytes;
+mod words;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use config::TokenizerConfig;
+pub use words::WordEncoding;
 
 use crate::{Error, Result, TokenId};
 
@@ -30,6 +32,7 @@ struct Shared {
     tokenizer: tokenizers::Tokenizer,
     bos: Option<TokenId>,
     eos: Option<TokenId>,
+    mask: Option<TokenId>,
     add_bos_token: Option<bool>,
 }
 
@@ -42,8 +45,8 @@ impl Tokenizer {
             return Err(Error::model_file(folder, "no `tokenizer.json`, which every model folder has"));
         }
         let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
-        Self::from_json(&bytes, TokenizerConfig::open(folder)?)
-            .map_err(|reason| Error::model_file(path, format!("not a tokenizer: {reason}")))
+        let config = words::with_mask_token(TokenizerConfig::open(folder)?, folder)?;
+        Self::from_json(&bytes, config).map_err(|reason| Error::model_file(path, format!("not a tokenizer: {reason}")))
     }
 
     /// Token ids of a raw text: what the post-processor adds is added, unless the text begins with it.
@@ -137,7 +140,8 @@ impl Tokenizer {
         let tokenizer = library::open(json)?;
         let id = |name| config.token(name).and_then(|text| tokenizer.token_to_id(text));
         let (bos, eos) = (id("bos_token"), id("eos_token"));
-        Ok(Self { shared: Arc::new(Shared { tokenizer, bos, eos, add_bos_token: config.add_bos_token }) })
+        let mask = words::mask_id(&tokenizer, config.token(words::MASK_TOKEN));
+        Ok(Self { shared: Arc::new(Shared { tokenizer, bos, eos, mask, add_bos_token: config.add_bos_token }) })
     }
 
     /// What a raw text starts with, given what the post-processor adds. `add_bos_token` speaks of BOS alone, so
