@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::path::Path;
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, CompanionFiles, EncoderCheckpoint};
 use crate::{Error, MatMulOperators, Result, Weights, architecture};
 
 /// How a checkpoint is exported.
@@ -27,7 +27,8 @@ pub struct ExportProgress {
     pub tensors_total: usize,
 }
 
-/// Fills the empty folder `destination` with the model of `source`, a GGUF file or a Hugging Face folder.
+/// Fills the empty folder `destination` with the model of `source`, a GGUF file or a Hugging Face folder of a causal or a
+/// masked language model.
 ///
 /// Writes `config.json`, `generation_config.json`, `tokenizer.json`, `tokenizer_config.json`, `onnx/model.onnx` and
 /// `onnx/model.onnx.data`. On an error the folder holds an unknown part of that: write beside the place where a model
@@ -38,20 +39,39 @@ pub fn export(
     config: &ExportConfig,
     progress: &dyn Fn(ExportProgress),
 ) -> Result<()> {
+    if let Some(checkpoint) = EncoderCheckpoint::open(source)? {
+        let EncoderCheckpoint { config: encoder, tensors, .. } = &checkpoint;
+        let write =
+            |path: &Path, written: &dyn Fn()| architecture::write_encoder(encoder, &**tensors, path, config, written);
+        let tensors_total = architecture::encoder_tensor_count(encoder, config);
+        return fill(destination, &checkpoint.companion_files()?, &write, (tensors_total, progress));
+    }
     let checkpoint = Checkpoint::open(source)?;
-    for (name, text) in checkpoint.companion_files()? {
+    let write = |path: &Path, written: &dyn Fn()| {
+        architecture::write_graph(&checkpoint.config, &*checkpoint.tensors, path, config, written)
+    };
+    let tensors_total = architecture::tensor_count(&checkpoint.config);
+    fill(destination, &checkpoint.companion_files()?, &write, (tensors_total, progress))
+}
+
+/// Writes the graph with `write_graph`, and the other files.
+fn fill(
+    destination: &Path,
+    files: &CompanionFiles,
+    write_graph: &dyn Fn(&Path, &dyn Fn()) -> Result<()>,
+    (tensors_total, progress): (usize, &dyn Fn(ExportProgress)),
+) -> Result<()> {
+    for (name, text) in files {
         write(&destination.join(name), text.as_bytes())?;
     }
     let folder = destination.join("onnx");
     std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
-    let tensors_total = architecture::tensor_count(&checkpoint.config);
     let done = Cell::new(0);
     let written = || {
         done.set(done.get() + 1);
         progress(ExportProgress { tensors_done: done.get(), tensors_total });
     };
-    let path = folder.join("model.onnx");
-    architecture::write_graph(&checkpoint.config, &*checkpoint.tensors, &path, config, &written)
+    write_graph(&folder.join("model.onnx"), &written)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {

@@ -10,9 +10,16 @@ mod gpt2;
 mod gpt_neox;
 mod olmo;
 mod olmo2;
+mod encoder;
+mod bert;
+mod roberta;
+mod distilbert;
+mod electra;
 mod products;
 mod tensors;
 mod writer;
+
+pub(crate) use encoder::{tensor_count as encoder_tensor_count, write_graph as write_encoder};
 
 use std::path::Path;
 

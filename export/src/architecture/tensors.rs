@@ -54,14 +54,18 @@ impl<'a> Tensors<'a> {
 
     /// Refuses tensors that the graph has no place for: leaving one out would change the model without a word.
     pub(super) fn check_all_taken(&self, config: &DecoderConfig) -> Result<()> {
-        let taken = self.taken.borrow();
         // Old checkpoints carry what follows from the configuration, and tied ones the same matrix twice.
         let is_spare = |name: &str| name.ends_with("rotary_emb.inv_freq") || name == "lm_head.weight";
+        self.check_all_taken_but(&is_spare, &format!("a `{}` of {} layers", config.architecture, config.layers))
+    }
+
+    /// Refuses tensors that the graph of `model` has no place for, but for those that are known to be spare.
+    pub(super) fn check_all_taken_but(&self, is_spare: &dyn Fn(&str) -> bool, model: &str) -> Result<()> {
+        let taken = self.taken.borrow();
         match self.source.names().into_iter().find(|name| !taken.contains(*name) && !is_spare(name)) {
-            Some(name) => Err(self.wrong(format!(
-                "tensor `{name}` has no place in a `{}` of {} layers as the configuration describes it",
-                config.architecture, config.layers
-            ))),
+            Some(name) => {
+                Err(self.wrong(format!("tensor `{name}` has no place in {model} as the configuration describes it")))
+            }
             None => Ok(()),
         }
     }

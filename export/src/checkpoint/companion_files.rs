@@ -10,10 +10,10 @@ use crate::tokenizer::{SpecialTokens, of_folder, token_count, tokenizer_config, 
 use crate::{Error, Result};
 
 /// Names and texts.
-type CompanionFiles = Vec<(&'static str, String)>;
+pub(crate) type CompanionFiles = Vec<(&'static str, String)>;
 
 /// Files that are copied where they exist.
-const OPTIONAL: [&str; 2] = ["generation_config.json", "chat_template.jinja"];
+const OPTIONAL: [&str; 3] = ["generation_config.json", "special_tokens_map.json", "chat_template.jinja"];
 
 /// The texts as they are, but those of a tokenizer that has no `tokenizer.json`, which is made.
 pub(super) fn copied_from_folder(folder: &Path) -> Result<CompanionFiles> {

@@ -35,7 +35,7 @@ const BIDIRECTIONAL: &[&str] = &[
 
 impl Task {
     /// Reads `config.json` of a folder; without one the model is taken for a causal one.
-    pub(crate) fn of(folder: &Path) -> Result<Self> {
+    pub fn of(folder: &Path) -> Result<Self> {
         let Some(json) = JsonObject::open_if_exists(&folder.join("config.json"))? else { return Ok(Self::Causal) };
         if json.boolean("is_encoder_decoder")? == Some(true) {
             return Ok(Self::EncoderDecoder);
