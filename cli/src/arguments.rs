@@ -10,6 +10,7 @@ use veridraft_models::KvType;
 
 use crate::commands::batch::BatchArguments;
 use crate::commands::bench::BenchCommand;
+use crate::commands::fill::FillArguments;
 use crate::commands::model::ModelCommand;
 use crate::commands::perplexity::PerplexityArguments;
 use crate::commands::runtime::RuntimeCommand;
@@ -37,6 +38,8 @@ pub(crate) enum Command {
     Chat(ChatArguments),
     /// Answer every row of a file; a run that was ended goes on with the same command
     Batch(BatchArguments),
+    /// Fill the blanks of a text with a masked language model
+    Fill(FillArguments),
     /// Turn a checkpoint (GGUF file or Hugging Face folder) into an ONNX model folder, or a GGUF file into a Hugging Face one
     Export(ExportArguments),
     /// Fetch, list and show models
@@ -257,7 +260,7 @@ pub(crate) fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
 }
 
 /// A count of threads that a thread pool can be made of.
-fn parse_threads(text: &str) -> Result<NonZeroUsize, String> {
+pub(crate) fn parse_threads(text: &str) -> Result<NonZeroUsize, String> {
     const MOST: usize = 256;
     let threads = text.parse().ok().filter(|threads: &NonZeroUsize| threads.get() <= MOST);
     threads.ok_or_else(|| format!("`{text}` is not a count of threads, expected 1 to {MOST}"))

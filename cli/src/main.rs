@@ -59,6 +59,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Generate(arguments) => commands::generate::run(&arguments),
         Command::Chat(arguments) => commands::chat::run(&arguments),
         Command::Batch(arguments) => commands::batch::run(&arguments),
+        Command::Fill(arguments) => commands::fill::run(&arguments),
         Command::Export(arguments) => commands::export::run(&arguments),
         Command::Model(arguments) => commands::model::run(&arguments),
         Command::Runtime(arguments) => commands::runtime::run(&arguments),

@@ -74,7 +74,7 @@ pub(crate) fn read_file(path: &Path) -> Result<String> {
     utf8(bytes, &format!("`{}`", path.display()))
 }
 
-fn read_standard_input() -> Result<String> {
+pub(crate) fn read_standard_input() -> Result<String> {
     let mut bytes = Vec::new();
     std::io::stdin().lock().read_to_end(&mut bytes).context("cannot read standard input")?;
     utf8(bytes, "standard input")

@@ -4,6 +4,7 @@ pub(crate) mod batch;
 pub(crate) mod bench;
 pub(crate) mod chat;
 pub(crate) mod export;
+pub(crate) mod fill;
 pub(crate) mod generate;
 mod generation;
 pub(crate) mod model;

@@ -3,6 +3,7 @@
 mod bare;
 mod costs;
 pub(crate) mod drafters;
+mod masked;
 pub(crate) mod memory;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use veridraft_models::{CausalModelConfig, FolderKind, KvType, ModelFolder, Simd,
 pub(crate) use self::bare::{BareModel, open_bare};
 use self::costs::CostFile;
 pub(crate) use self::drafters::have_same_tokens;
+pub(crate) use self::masked::{MaskedFolder, MaskedModelArguments};
 use crate::arguments::{DraftArguments, GenerationArguments, ModelArguments, SamplingArguments, VerifyRule};
 use crate::constraint;
 use crate::model_store;
