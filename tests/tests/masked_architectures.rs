@@ -168,6 +168,34 @@ fn a_model_of_another_kind_is_refused_with_what_runs_it() -> Result<()> {
 }
 
 #[test]
+fn a_folder_that_contradicts_its_graph_is_refused() -> Result<()> {
+    let open = Open::of(&MaskedReference::ALL[2], Weights::F32, MatMulOperators::Veridraft)?;
+    let config = open.folder.path.join("config.json");
+    let text = fs::read_to_string(&config)?;
+    let check = |from: &str, to: &str, expected: &str| -> Result<()> {
+        assert!(text.contains(from), "{from}");
+        fs::write(&config, text.replace(from, to))?;
+        let folder = ModelFolder::open_for(Task::Masked, &open.folder.path)?;
+        let runtime = Runtime::load(&LibraryChoice::default())?;
+        let error = MaskedModel::open(&runtime, &folder, MaskedModelConfig::default()).err().context("it opens")?;
+        assert!(error.to_string().ends_with(expected), "{error}, expected {expected}");
+        Ok(())
+    };
+    check(
+        "\"vocab_size\": 64",
+        "\"vocab_size\": 65",
+        "output `logits` scores 64 tokens, but `vocab_size` in `config.json` is 65",
+    )?;
+    check("\"pad_token_id\": 1", "\"pad_token_id\": 64", "`pad_token_id` is 64, expected less than `vocab_size`, 64")?;
+    check("\"max_position_embeddings\": 26,", "", "no `max_position_embeddings`")?;
+    check(
+        "\"max_position_embeddings\": 26",
+        "\"max_position_embeddings\": 2",
+        "`max_position_embeddings` is 2, expected more than the 2 before the first token",
+    )
+}
+
+#[test]
 fn batches_that_cannot_be_are_refused() -> Result<()> {
     let mut open = Open::of(&MaskedReference::ALL[2], Weights::F32, MatMulOperators::Veridraft)?;
     let mut check = |sequences: &[Vec<TokenId>], place: [usize; 2], expected: &str| {

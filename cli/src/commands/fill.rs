@@ -142,7 +142,8 @@ impl fmt::Display for FillReport {
                 writeln!(formatter, "--- blank {} of {} ---", index + 1, self.blanks.len())?;
             }
             for filler in &blank.fillers {
-                writeln!(formatter, "{:.4}  {:width$}  {}", filler.probability, shown(filler), filler.text)?;
+                let (token, text) = (shown(filler), one_line(&filler.text));
+                writeln!(formatter, "{:.4}  {token:width$}  {text}", filler.probability)?;
             }
         }
         Ok(())
@@ -153,8 +154,17 @@ impl fmt::Display for FillReport {
 fn shown(filler: &Filler) -> String {
     match filler.token.as_str() {
         "" => format!("#{}", filler.token_id),
-        token => token.escape_debug().to_string(),
+        token => one_line(token),
     }
+}
+
+/// The text with what would break a line, or do worse to a terminal, written out.
+fn one_line(text: &str) -> String {
+    let shown = |character: char| match character.is_control() {
+        true => character.escape_default().to_string(),
+        false => character.to_string(),
+    };
+    text.chars().map(shown).collect()
 }
 
 #[cfg(test)]
@@ -174,11 +184,11 @@ mod tests {
 
     #[test]
     fn fillers_are_aligned_and_blanks_numbered() {
-        let best = || vec![filler(8, "king", 0.25, "a king"), filler(9, "", 0.125, "a")];
+        let best = || vec![filler(8, "king", 0.25, "it's\na king"), filler(9, "", 0.125, "a")];
         let one = report(vec![Blank { position: 2, fillers: best() }]);
-        assert_eq!(one.to_string(), "0.2500  king  a king\n0.1250  #9    a\n");
+        assert_eq!(one.to_string(), "0.2500  king  it's\\na king\n0.1250  #9    a\n");
         let two = report(vec![Blank { position: 2, fillers: best() }, Blank { position: 3, fillers: Vec::new() }]);
-        let expected = "--- blank 1 of 2 ---\n0.2500  king  a king\n0.1250  #9    a\n--- blank 2 of 2 ---\n";
+        let expected = "--- blank 1 of 2 ---\n0.2500  king  it's\\na king\n0.1250  #9    a\n--- blank 2 of 2 ---\n";
         assert_eq!(two.to_string(), expected);
     }
 

@@ -80,16 +80,19 @@ impl ModelFolder {
 
     /// Reads the folder of a model made for `task`, and refuses others.
     pub fn open_for(task: Task, path: impl AsRef<Path>) -> Result<Self> {
-        let folder = Self::read(path, None)?;
-        folder.task.expect(task, &folder.path)?;
-        Ok(folder)
+        let path = path.as_ref();
+        check_is_folder(path)?;
+        // First of all: a folder for another task may lack what this one needs.
+        Task::of(path)?.expect(task, path)?;
+        Self::read(path, None)
     }
 
     /// Reads the folder of a causal model, for the graph of a variant such as `q4`; `None` is the one without a name.
     pub fn open_variant(path: impl AsRef<Path>, variant: Option<&str>) -> Result<Self> {
-        let folder = Self::read(path, variant)?;
-        folder.task.expect(Task::Causal, &folder.path)?;
-        Ok(folder)
+        let path = path.as_ref();
+        check_is_folder(path)?;
+        Task::of(path)?.expect(Task::Causal, path)?;
+        Self::read(path, variant)
     }
 
     /// Reads the folder, whatever its model is made for.

@@ -72,3 +72,70 @@ impl Tokenizer {
         Ok(WordEncoding { token_ids: encoding.get_ids().to_vec(), words })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A vocabulary of pieces of words, with masks of both families, in a folder with these other files.
+    fn open(special_masks: bool, files: &[(&str, Value)]) -> Tokenizer {
+        let pieces = ["[UNK]", "the", "trait", "##or", "'", "s", "[MASK]", "<mask>", "[CLS]"];
+        let vocabulary: serde_json::Map<_, _> =
+            pieces.iter().enumerate().map(|(id, piece)| ((*piece).to_owned(), json!(id))).collect();
+        let added = |id: usize| {
+            json!({
+                "id": id, "content": pieces[id], "special": special_masks,
+                "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+            })
+        };
+        let tokenizer = json!({
+            "version": "1.0",
+            "added_tokens": [added(6), added(7)],
+            "pre_tokenizer": { "type": "BertPreTokenizer" },
+            "post_processor": {
+                "type": "TemplateProcessing",
+                "single": [{ "SpecialToken": { "id": "[CLS]", "type_id": 0 } }, { "Sequence": { "id": "A", "type_id": 0 } }],
+                "pair": [],
+                "special_tokens": { "[CLS]": { "id": "[CLS]", "ids": [8], "tokens": ["[CLS]"] } },
+            },
+            "model": {
+                "type": "WordPiece", "vocab": vocabulary, "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                "max_input_chars_per_word": 20,
+            },
+        });
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, json) in files.iter().chain(&[("tokenizer.json", tokenizer)]) {
+            std::fs::write(folder.path().join(name), json.to_string()).expect("written");
+        }
+        Tokenizer::open(folder.path()).expect("a tokenizer")
+    }
+
+    #[test]
+    fn words_are_those_of_the_pre_tokenizer() {
+        let check = |text: &str, token_ids: &[TokenId], words: &[u32]| {
+            let words = [None].into_iter().chain(words.iter().copied().map(Some)).collect();
+            let expected = WordEncoding { token_ids: [&[8], token_ids].concat(), words };
+            assert_eq!(open(true, &[]).encode_words(text).expect("tokens"), expected, "{text}");
+        };
+        check("", &[], &[]);
+        check("the traitor's trait", &[1, 2, 3, 4, 5, 2], &[0, 1, 1, 2, 3, 4]);
+        check("traitor[MASK]traitor [MASK][MASK]", &[2, 3, 6, 2, 3, 6, 6], &[0, 0, 1, 2, 2, 3, 4]);
+        check("??", &[0, 0], &[0, 1]);
+    }
+
+    #[test]
+    fn the_mask_is_named_by_a_file_or_known_by_its_spelling() {
+        let named = |mask: Value| json!({ "mask_token": mask });
+        let mask = |special: bool, files: &[(&str, Value)]| open(special, files).mask();
+        assert_eq!(mask(true, &[("tokenizer_config.json", named(json!("<mask>")))]), Some(7));
+        let as_object = named(json!({ "content": "<mask>", "lstrip": true }));
+        assert_eq!(mask(false, &[("special_tokens_map.json", as_object.clone())]), Some(7));
+        let both = [("special_tokens_map.json", as_object), ("tokenizer_config.json", named(json!("[MASK]")))];
+        assert_eq!(mask(true, &both), Some(6));
+        assert_eq!(mask(true, &[]), Some(6));
+        assert_eq!(mask(false, &[]), None);
+        assert_eq!(mask(true, &[("tokenizer_config.json", named(json!("[BLANK]")))]), None);
+    }
+}
