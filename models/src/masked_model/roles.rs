@@ -194,7 +194,7 @@ mod tests {
     fn inputs_that_do_not_fit_are_named() {
         let (ids, mask) = (tokens("input_ids"), tokens("attention_mask"));
         let with = |port: Port| [ids.clone(), mask.clone(), port];
-        check(&[mask.clone()], &[scores()], "no input `input_ids`, expected one among `attention_mask`");
+        check(std::slice::from_ref(&mask), &[scores()], "no input `input_ids`, expected one among `attention_mask`");
         check(
             &with(tokens("past_key_values.0.key")),
             &[scores()],
