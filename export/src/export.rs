@@ -54,11 +54,14 @@ pub fn export(
     fill(destination, &checkpoint.companion_files()?, &write, (tensors_total, progress))
 }
 
+/// Writes a graph to a path and tells of each tensor.
+type WriteGraph<'a> = dyn Fn(&Path, &dyn Fn()) -> Result<()> + 'a;
+
 /// Writes the graph with `write_graph`, and the other files.
 fn fill(
     destination: &Path,
     files: &CompanionFiles,
-    write_graph: &dyn Fn(&Path, &dyn Fn()) -> Result<()>,
+    write_graph: &WriteGraph,
     (tensors_total, progress): (usize, &dyn Fn(ExportProgress)),
 ) -> Result<()> {
     for (name, text) in files {

@@ -108,9 +108,10 @@ proptest! {
         context in 3_usize..20,
         masking in any_masking(),
     ) {
-        let whole = text(&shape);
+        let whole = [text(&shape)];
         let mut model = scripted(context, 100);
-        let found = pseudo_log_likelihoods(&mut model, &[whole.clone()], masking, MASK, |_| {}).expect("it runs");
+        let found = pseudo_log_likelihoods(&mut model, &whole, masking, MASK, |_| {}).expect("it runs");
+        let [whole] = whole;
         let positions: Vec<_> = found.iter().map(|score| score.position).collect();
         prop_assert_eq!(positions, (1..whole.token_ids.len() - 1).collect::<Vec<_>>());
         for score in &found {
