@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tempfile::TempDir;
-use veridraft_engine::evaluation::{Masking, PseudoScore, Softmax, pseudo_log_likelihoods};
+use veridraft_engine::evaluation::{Masking, PseudoScore, Reading, Softmax, pseudo_log_likelihoods};
 use veridraft_export::{ExportConfig, MatMulOperators, Weights, export};
 use veridraft_models::runtime::{LibraryChoice, Runtime};
 use veridraft_models::{
@@ -223,8 +223,8 @@ fn one_by_one(open: &mut Open, texts: &[WordEncoding], masking: Masking, mask: T
             };
             let copy = (0..token_ids.len()).map(|other| if hides(other) { mask } else { token_ids[other] }).collect();
             let logits = open.logits(&[copy])?;
-            let logprob = Softmax::of(logits.row(position)).logprob(token_ids[position]);
-            scores.push(PseudoScore { text, position, token: token_ids[position], logprob });
+            let reading = Reading::of(&Softmax::of(logits.row(position)), token_ids[position]);
+            scores.push(PseudoScore { text, position, token: token_ids[position], reading });
         }
     }
     Ok(scores)
@@ -248,7 +248,10 @@ fn pseudo_log_likelihoods_are_those_of_one_pass_a_token() -> Result<()> {
                     (found.text, found.position, found.token),
                     (expected.text, expected.position, expected.token)
                 );
-                assert!((found.logprob - expected.logprob).abs() < 1e-5, "{found:?}, expected {expected:?}");
+                assert!(
+                    (found.reading.logprob - expected.reading.logprob).abs() < 1e-5,
+                    "{found:?}, expected {expected:?}"
+                );
             }
         }
     }
@@ -271,7 +274,7 @@ proptest! {
         let mask = open.folder.tokenizer.mask().expect("a mask");
         let found = pseudo_log_likelihoods(&mut open.model, &encoded, Masking::WordLeftToRight, mask, |_| {});
         let found = found.expect("scores");
-        prop_assert!(found.iter().all(|score| score.logprob.is_finite() && score.logprob <= 0.0));
+        prop_assert!(found.iter().all(|score| score.reading.logprob.is_finite() && score.reading.logprob <= 0.0));
         prop_assert_eq!(found.len(), encoded.iter().map(|it| it.words.iter().flatten().count()).sum::<usize>());
     }
 }

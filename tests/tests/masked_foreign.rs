@@ -102,7 +102,7 @@ fn pseudo_log_likelihoods_are_those_of_the_reference() -> Result<()> {
         let scores = pseudo_log_likelihoods(&mut model, &texts, Masking::Token, mask, |_| {})?;
         for (index, expected) in expected.iter().enumerate() {
             let of_text = scores.iter().filter(|score| score.text == index);
-            let found: f64 = of_text.clone().map(|score| score.logprob).sum();
+            let found: f64 = of_text.clone().map(|score| score.reading.logprob).sum();
             println!("{}: {found:.5}, expected {:.5}", expected.text, expected.pseudo_log_likelihood);
             assert_eq!(of_text.count(), expected.tokens, "{}", expected.text);
             assert!((found - expected.pseudo_log_likelihood).abs() <= TOLERANCE, "{}: {found}", expected.text);

@@ -152,7 +152,7 @@ pub(crate) fn check_kv(kv: KvType, folder: &ModelFolder) -> Result<()> {
 }
 
 /// `$VERIDRAFT_SIMD`, else the fastest path.
-fn simd() -> Result<Simd> {
+pub(crate) fn simd() -> Result<Simd> {
     match std::env::var_os("VERIDRAFT_SIMD").filter(|name| !name.is_empty()) {
         None => Ok(Simd::detect()),
         Some(name) => {

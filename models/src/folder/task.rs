@@ -57,7 +57,7 @@ impl Task {
         let instead = match self {
             _ if self == expected => return Ok(()),
             Self::Causal => "`veridraft generate` continues texts with it",
-            Self::Masked => "`veridraft fill` fills blanks with it",
+            Self::Masked => "`veridraft fill` fills blanks with it, `perplexity --recipe pll` scores texts",
             Self::EncoderDecoder => "no command runs it yet",
         };
         Err(Error::model_file(folder, format!("holds {self}, expected {expected}; {instead}")))
@@ -110,7 +110,7 @@ mod tests {
         check(
             Task::Masked,
             Task::Causal,
-            "holds a masked language model, expected a causal language model; `veridraft fill` fills blanks with it",
+            "holds a masked language model, expected a causal language model; `veridraft fill` fills blanks with it, `perplexity --recipe pll` scores texts",
         );
         check(
             Task::Causal,

@@ -8,7 +8,7 @@ use veridraft_export::Weights;
 use veridraft_models::{LanguageModel, Tokenizer};
 
 use super::sets::TextSet;
-use super::{PerplexityArguments, RecipeName};
+use super::{PerplexityArguments, RecipeName, masked};
 use crate::usage::UsageError;
 
 /// Tokens of a window of `hf`, where the context has as many and nobody says otherwise.
@@ -19,6 +19,9 @@ const LLAMA_CPP_WINDOW: usize = 512;
 /// Refuses, before anything is read, flags that mean nothing beside others.
 pub(super) fn check_choice(arguments: &PerplexityArguments, is_ngram: bool) -> Result<()> {
     let PerplexityArguments { recipe, window, stride, max_tokens, compare, tokenizer, model, .. } = arguments;
+    if recipe.masking().is_some() && !is_ngram {
+        return masked::check_choice(arguments);
+    }
     let name = recipe.name();
     let refusals = [
         (
@@ -38,6 +41,10 @@ pub(super) fn check_choice(arguments: &PerplexityArguments, is_ngram: bool) -> R
         (
             is_ngram && (window.is_some() || stride.is_some()),
             "an n-gram model reads a text as one, without `--window` and `--stride`".to_owned(),
+        ),
+        (
+            is_ngram && recipe.masking().is_some(),
+            format!("`--recipe {name}` is for masked models, but `-m` is an n-gram file; use hf or lm-eval"),
         ),
         (is_ngram && compare.is_some(), "`--compare` is for two ONNX models, but `-m` is an n-gram file".to_owned()),
         (
@@ -73,6 +80,7 @@ pub(super) fn recipe(arguments: &PerplexityArguments, tokenizer: &Tokenizer, con
             };
             Recipe::LmEval { window: given.unwrap_or(context_length), prefix }
         }
+        RecipeName::Pll | RecipeName::PllWord => unreachable!("masked models have no windows"),
     };
     recipe.check().map_err(|InvalidSetting { field, found, expected }| {
         UsageError::new(format!("`--{field}` is {found}, expected {}", expected.replace("`window`", "`--window`")))
@@ -109,6 +117,8 @@ impl RecipeName {
             Self::Hf => "hf",
             Self::LlamaCpp => "llama.cpp",
             Self::LmEval => "lm-eval",
+            Self::Pll => "pll",
+            Self::PllWord => "pll-word",
         }
     }
 }
@@ -142,6 +152,9 @@ mod tests {
         check("--tokenizer b", false, "`--tokenizer` is for n-gram files");
         check("--tokenizer b --recipe lm-eval", true, "");
         check("--recipe llama.cpp", true, "`--recipe llama.cpp` cuts chunks");
+        check("--recipe pll -m bert", false, "");
+        check("--recipe pll --window 8", false, "`--window` is for models that go from left to right");
+        check("--recipe pll-word", true, "`--recipe pll-word` is for masked models, but `-m` is an n-gram file");
         check("--window 8", true, "an n-gram model reads a text as one");
         check("--compare b", true, "`--compare` is for two ONNX models");
         check("--weights q4", true, "an n-gram file has no weights, so `--weights q4` cannot be");

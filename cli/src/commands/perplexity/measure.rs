@@ -3,10 +3,11 @@
 use anyhow::Result;
 use rayon::prelude::*;
 use veridraft_engine::evaluation::{
-    Agreement, Comparison, Pass, Reading, Recipe, Score, Softmax, TextPlace, Worst, force_texts, ngram_readings,
+    Agreement, Comparison, Masking, Pass, PseudoScore, Reading, Recipe, Score, Softmax, TextPlace, Worst, force_texts,
+    ngram_readings, pseudo_log_likelihoods,
 };
 use veridraft_engine::ngram::NgramModel;
-use veridraft_models::{LanguageModel, Tokenizer};
+use veridraft_models::{LanguageModel, MaskedLanguageModel, TokenId, Tokenizer, WordEncoding};
 
 use super::report::{ComparisonReport, WorstToken};
 use super::sets::TextSet;
@@ -63,6 +64,27 @@ pub(super) fn measure_ngram<B: AsRef<[u8]>>(model: &NgramModel<B>, sets: &[TextS
                 measured.push(set, TextPlace { text, position, token: tokens[position] }, reading);
             }
             bar.advance(tokens.len());
+        }
+    }
+    bar.finish();
+    Ok(measured)
+}
+
+/// Runs every set through a masked model, with the token that stands for a mask.
+pub(super) fn measure_masked(
+    model: &mut dyn MaskedLanguageModel,
+    words: &[Vec<WordEncoding>],
+    (masking, mask): (Masking, TokenId),
+    top: usize,
+) -> Result<Measured> {
+    let mut measured = Measured { sets: Vec::new(), worst: Worst::new(top), other: None };
+    let scored = words.iter().flatten().map(|text| text.words.iter().flatten().count()).sum();
+    let mut bar = TokenBar::start(scored);
+    for (set, texts) in words.iter().enumerate() {
+        measured.sets.push(Score::default());
+        let scores = pseudo_log_likelihoods(model, texts, masking, mask, |tokens| bar.advance(tokens))?;
+        for PseudoScore { text, position, token, reading } in scores {
+            measured.push(set, TextPlace { text, position, token }, reading);
         }
     }
     bar.finish();

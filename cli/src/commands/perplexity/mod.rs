@@ -5,6 +5,7 @@
 //! are opened and reports are written.
 
 mod choice;
+mod masked;
 mod measure;
 mod report;
 mod sets;
@@ -19,6 +20,7 @@ use veridraft_export::Weights;
 use veridraft_models::ModelFolder;
 
 use self::choice::{check_choice, check_room, recipe};
+use self::masked::of_masked;
 use self::measure::{measure, measure_ngram};
 use self::report::{PerplexityReport, RecipeReport, Subject};
 use self::sets::{check_scored, encode, read};
@@ -80,6 +82,10 @@ enum RecipeName {
     LlamaCpp,
     /// lm-evaluation-harness: each row or plain file as a whole, with figures by words and bytes
     LmEval,
+    /// Masked models: each token by itself behind a mask (Salazar et al. 2020)
+    Pll,
+    /// The same, with the rest of its word masked as well (Kauf and Ivanova 2023)
+    PllWord,
 }
 
 /// Runs the command.
@@ -87,9 +93,10 @@ pub(crate) fn run(arguments: &PerplexityArguments) -> Result<()> {
     check_field(arguments.field.as_deref(), arguments.files.iter())?;
     let ngram = arguments.model.model.as_deref().map(Path::new).filter(|path| ngram_file::is_ngram(path));
     check_choice(arguments, ngram.is_some())?;
-    let report = match ngram {
-        Some(path) => of_ngram(arguments, path)?,
-        None => of_model(arguments)?,
+    let report = match (ngram, arguments.recipe.masking()) {
+        (_, Some(masking)) => of_masked(arguments, masking)?,
+        (Some(path), None) => of_ngram(arguments, path)?,
+        (None, None) => of_model(arguments)?,
     };
     if arguments.json { line(serde_json::to_string(&report)?) } else { line(report) }
 }

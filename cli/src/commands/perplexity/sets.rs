@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 use veridraft_engine::evaluation::TextSize;
-use veridraft_models::{ModelFolder, TokenId};
+use veridraft_models::{ModelFolder, TokenId, Tokenizer, WordEncoding};
 
 use super::{PerplexityArguments, RecipeName};
 use crate::texts::read_documents;
@@ -51,6 +51,7 @@ pub(super) fn encode(
         let tokens = match arguments.recipe {
             RecipeName::Hf => tokenizer.encode_chat(text)?,
             RecipeName::LlamaCpp | RecipeName::LmEval => tokenizer.encode_raw(text)?,
+            RecipeName::Pll | RecipeName::PllWord => unreachable!("`encode_words` is for masked models"),
         };
         tokenizer.check_ids(&tokens, vocabulary)?;
         Ok(tokens)
@@ -65,6 +66,31 @@ pub(super) fn encode(
         sets.push(TextSet { file, texts, size });
     }
     Ok(sets)
+}
+
+/// The tokens of each text as the tokenizer gives them, and the words that they are pieces of. A file must have some.
+pub(super) fn encode_words(
+    sources: Vec<Source>,
+    tokenizer: &Tokenizer,
+    vocabulary: usize,
+) -> Result<(Vec<TextSet>, Vec<Vec<WordEncoding>>)> {
+    let encode = |text: &String| -> Result<WordEncoding> {
+        let encoding = tokenizer.encode_words(text)?;
+        tokenizer.check_ids(&encoding.token_ids, vocabulary)?;
+        Ok(encoding)
+    };
+    let (mut sets, mut words) = (Vec::new(), Vec::new());
+    for Source { file, documents } in sources {
+        let texts =
+            documents.par_iter().map(encode).collect::<Result<Vec<_>>>().with_context(|| format!("`{file}`"))?;
+        if !texts.iter().flat_map(|text| &text.words).any(Option::is_some) {
+            bail!("`{file}` has no tokens, expected some text");
+        }
+        let token_ids = texts.iter().map(|text| text.token_ids.clone()).collect();
+        sets.push(TextSet { file, texts: token_ids, size: TextSize::default() });
+        words.push(texts);
+    }
+    Ok((sets, words))
 }
 
 /// Leaves the first `most` tokens of all texts together.

@@ -41,6 +41,13 @@ impl Display for RecipeReport {
         let Self { recipe, window, stride, bos_token, prefix_token, max_tokens, limit } = self;
         write!(formatter, "recipe {recipe}: ")?;
         match (window, stride) {
+            (Some(window), _) if *recipe == "pll" => {
+                write!(formatter, "each token masked by itself, texts in pieces of at most {window} tokens")?;
+            }
+            (Some(window), _) if *recipe == "pll-word" => write!(
+                formatter,
+                "each token masked with the rest of its word, texts in pieces of at most {window} tokens"
+            )?,
             (Some(window), Some(stride)) => write!(formatter, "windows of {window} tokens, stride {stride}")?,
             (Some(window), None) if bos_token.is_some() => write!(formatter, "second halves of chunks of {window}")?,
             (Some(window), None) => write!(formatter, "rolling windows of {window} tokens")?,
@@ -250,6 +257,15 @@ a.txt      1       3       3      7.3891  4.2661      2      6  20.0855  2.7183 
         check(
             RecipeReport { bos_token: Some(None), limit: Some(3), ..chunks },
             "recipe llama.cpp: second halves of chunks of 512, without BOS; 3 texts of a file at most",
+        );
+        let masked = RecipeReport { window: Some(128), ..RecipeReport::default() };
+        check(
+            RecipeReport { recipe: "pll", ..masked.clone() },
+            "recipe pll: each token masked by itself, texts in pieces of at most 128 tokens",
+        );
+        check(
+            RecipeReport { recipe: "pll-word", ..masked },
+            "recipe pll-word: each token masked with the rest of its word, texts in pieces of at most 128 tokens",
         );
         let ngram = RecipeReport { recipe: "hf", ..RecipeReport::default() };
         check(ngram, "recipe hf: each text as one stream");

@@ -22,7 +22,7 @@ mod tests;
 use veridraft_models::{MaskedBatch, MaskedLanguageModel, MaskedPlace, TokenId, WordEncoding};
 
 use self::pieces::Piece;
-use super::Softmax;
+use super::{Reading, Softmax};
 use crate::Result;
 
 /// What is masked beside the token that is predicted.
@@ -44,8 +44,8 @@ pub struct PseudoScore {
     pub position: usize,
     /// The token that stands there.
     pub token: TokenId,
-    /// The natural logarithm of its probability.
-    pub logprob: f64,
+    /// How likely it was, and what the model would have taken.
+    pub reading: Reading,
 }
 
 /// A piece of a text with one token to be predicted.
@@ -84,9 +84,9 @@ pub fn pseudo_log_likelihoods(
             let Copy { piece, position, .. } = copies[index];
             let piece = &pieces[piece];
             let token = piece.token_ids[position];
-            let logprob = Softmax::of(logits.row(row)).logprob(token);
+            let reading = Reading::of(&Softmax::of(logits.row(row)), token);
             let position = piece.text_position(position);
-            scores[index] = Some(PseudoScore { text: piece.text, position, token, logprob });
+            scores[index] = Some(PseudoScore { text: piece.text, position, token, reading });
         }
         progress(pass.len());
     }

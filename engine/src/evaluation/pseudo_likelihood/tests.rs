@@ -46,7 +46,7 @@ fn text(word_lengths: &[usize]) -> WordEncoding {
 }
 
 /// The slow obvious way: a pass for every token, with the words looked up one by one, and the softmax as it is defined.
-fn one_by_one(texts: &[WordEncoding], masking: Masking) -> Vec<PseudoScore> {
+fn one_by_one(texts: &[WordEncoding], masking: Masking) -> Vec<(usize, usize, TokenId, f64)> {
     let mut found = Vec::new();
     for (index, WordEncoding { token_ids, words }) in texts.iter().enumerate() {
         for position in 0..token_ids.len() {
@@ -63,17 +63,18 @@ fn one_by_one(texts: &[WordEncoding], masking: Masking) -> Vec<PseudoScore> {
             let row: Vec<f64> = scores(&copy, position).into_iter().map(f64::from).collect();
             let token = token_ids[position];
             let logprob = row[token as usize] - row.iter().map(|score| score.exp()).sum::<f64>().ln();
-            found.push(PseudoScore { text: index, position, token, logprob });
+            found.push((index, position, token, logprob));
         }
     }
     found
 }
 
-fn assert_same(found: &[PseudoScore], expected: &[PseudoScore]) {
+fn assert_same(found: &[PseudoScore], expected: &[(usize, usize, TokenId, f64)]) {
     assert_eq!(found.len(), expected.len());
-    for (found, expected) in found.iter().zip(expected) {
-        assert!((found.logprob - expected.logprob).abs() < 1e-5, "{found:?}, expected {expected:?}");
-        assert_eq!(PseudoScore { logprob: 0.0, ..*found }, PseudoScore { logprob: 0.0, ..*expected });
+    for (found, (text, position, token, logprob)) in found.iter().zip(expected) {
+        assert!((found.reading.logprob - logprob).abs() < 1e-5, "{found:?}, expected {logprob}");
+        assert!(found.reading.best_logprob >= found.reading.logprob, "{found:?}");
+        assert_eq!((found.text, found.position, found.token), (*text, *position, *token));
     }
 }
 
