@@ -52,7 +52,7 @@ fn for_each_folder(check: Check) -> Result<()> {
     check(&optimum, &reference).context("optimum")?;
     for operators in MatMulOperators::ALL {
         let folder = tempfile::tempdir()?;
-        let config = ExportConfig { weights: Weights::F32, operators };
+        let config = ExportConfig { weights: Weights::F32, operators, ..ExportConfig::default() };
         export(&checkpoint, folder.path(), &config, &|_| {})?;
         check(folder.path(), &reference).context(operators.name())?;
     }
