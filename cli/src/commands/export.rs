@@ -52,9 +52,13 @@ fn to_onnx(arguments: &ExportArguments) -> Result<Fill<'_>> {
 }
 
 fn to_hugging_face(arguments: &ExportArguments) -> Result<Fill<'_>> {
-    if arguments.matmul.is_some() || !arguments.hidden_states.is_empty() {
-        let message = "`--matmul` and `--hidden-states` with `--to hf`, which has no graph; expected `--to onnx`";
-        return Err(UsageError::new(message).into());
+    if arguments.matmul.is_some() {
+        return Err(UsageError::new("`--matmul` with `--to hf`, which has no operators; expected `--to onnx`").into());
+    }
+    if !arguments.hidden_states.is_empty() {
+        return Err(
+            UsageError::new("`--hidden-states` with `--to hf`, which has no outputs; expected `--to onnx`").into()
+        );
     }
     let floats: FloatFormat = arguments.weights.map(|weights| weights.hugging_face()).transpose()?.unwrap_or_default();
     Ok(Box::new(move |folder, progress| Ok(export_hugging_face(&arguments.source, folder, floats, progress)?)))

@@ -33,8 +33,11 @@ pub(super) fn made_from_gguf(file: &GgufFile, config: &DecoderConfig) -> Result<
     if tokens > rows {
         return Err(file.error(format!("the tokenizer has {tokens} tokens, but the embedding has {rows} rows")));
     }
-    let token_ids = token_ids(&SpecialTokens::read(file)?);
+    let special = SpecialTokens::read(file)?;
+    let token_ids = token_ids(&special);
     let mut config_json = config.to_hugging_face();
+    // Some classes have a default that is no token of this vocabulary, so that silence would not mean none.
+    config_json["pad_token_id"] = special.padding.into();
     for (name, ids) in &token_ids {
         config_json[name] = ids.clone();
     }

@@ -4,6 +4,7 @@
 //! folder. Invariant: the folder has every tensor that its `config.json` asks for and no other. `transformers` itself
 //! would only warn of a missing one, and run on random numbers in its place.
 
+mod arrange;
 mod layout;
 mod safetensors_file;
 #[cfg(test)]
@@ -13,13 +14,9 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::checkpoint::{Checkpoint, TensorSource};
+use crate::checkpoint::Checkpoint;
 use crate::{Error, ExportProgress, FloatFormat, Result};
-use layout::Tensor;
 use safetensors_file::SafetensorsFile;
-
-/// Numbers of a tensor that are in memory at once: 8 MiB of f32.
-const CHUNK_VALUES: usize = 2 << 20;
 
 /// Fills the empty folder `destination` with the model of `source`, a GGUF file.
 ///
@@ -44,7 +41,7 @@ pub fn export_hugging_face(
     let path = destination.join("model.safetensors");
     let mut file = SafetensorsFile::create(&path, floats, &tensors)?;
     for (index, tensor) in tensors.iter().enumerate() {
-        copy(tensor, &*checkpoint.tensors, &mut file)?;
+        arrange::read(tensor, &*checkpoint.tensors, &mut |values| file.append(&tensor.name, values))?;
         progress(ExportProgress { tensors_done: index + 1, tensors_total: tensors.len() });
     }
     file.finish()
@@ -55,18 +52,4 @@ fn with_dtype(config: &str, floats: FloatFormat) -> String {
     let mut config: serde_json::Value = serde_json::from_str(config).expect("it was written from such a value");
     config["torch_dtype"] = json!(floats.torch_name());
     format!("{config:#}\n")
-}
-
-/// Copies a tensor in pieces of whole rows; one that is no matrix is small.
-fn copy(tensor: &Tensor, source: &dyn TensorSource, file: &mut SafetensorsFile) -> Result<()> {
-    let [rows, columns] = *tensor.shape.as_slice() else {
-        return file.append(&tensor.name, &source.read_f32(&tensor.name)?);
-    };
-    let step = (CHUNK_VALUES / columns).max(1);
-    for start in (0..rows).step_by(step) {
-        let piece = source.read_rows(&tensor.name, start..rows.min(start + step))?;
-        let values: Vec<f32> = piece.iter().flat_map(veridraft_kernels::WeightRow::dequantize).collect();
-        file.append(&tensor.name, &values)?;
-    }
-    Ok(())
 }

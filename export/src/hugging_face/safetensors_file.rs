@@ -83,7 +83,7 @@ fn header(floats: FloatFormat, tensors: &[Tensor]) -> (String, u64) {
     // `transformers` refuses a file that does not say this.
     entries.insert("__metadata__".to_owned(), json!({ "format": "pt" }));
     let mut end = 0;
-    for Tensor { name, shape } in tensors {
+    for Tensor { name, shape, .. } in tensors {
         let start = end;
         end += shape.iter().map(|&size| size as u64).product::<u64>() * floats.bytes();
         let entry = json!({ "dtype": floats.safetensors_name(), "shape": shape, "data_offsets": [start, end] });

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::layout::{Origin, Tensor};
 use super::*;
+use crate::checkpoint::TensorSource;
 use crate::checkpoint::gguf::writer::GgufWriter;
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures");
@@ -100,7 +102,8 @@ fn a_tensor_too_many_or_too_few_or_in_another_shape_is_refused() {
 #[test]
 fn a_number_that_16_bits_cannot_hold_is_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let tensors = [Tensor { name: "t".to_owned(), shape: vec![2] }];
+    let origin = Origin::Same("t".to_owned());
+    let tensors = [Tensor { name: "t".to_owned(), shape: vec![2], origin }];
     let path = folder.path().join("file");
     let mut file = SafetensorsFile::create(&path, FloatFormat::F16, &tensors).expect("room for it");
     let error = file.append("t", &[65504.0, 70000.0]).expect_err("too large").to_string();

@@ -71,7 +71,8 @@ impl DecoderConfig {
     fn gemma(&self) -> Value {
         json!({
             "hidden_activation": self.activation.name(),
-            "query_pre_attn_scalar": self.attention_scale.powi(-2).round(),
+            // `transformers` takes no float there.
+            "query_pre_attn_scalar": self.attention_scale.powi(-2).round() as u64,
             "rope_local_base_freq": self.local_rope_theta,
             "sliding_window": self.window().unwrap_or(self.context_length),
             "layer_types": self.layer_types(),
