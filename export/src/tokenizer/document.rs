@@ -136,7 +136,8 @@ impl Document {
             if found != Some(*id) {
                 let found = found.map_or("none".to_owned(), |id| id.to_string());
                 return Err(format!(
-                    "the tokenizers library gives the added token `{content}` id {found}, expected {id}"
+                    "the tokenizers library gives the added token `{}` id {found}, expected {id}",
+                    content.escape_debug()
                 ));
             }
         }

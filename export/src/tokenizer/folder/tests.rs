@@ -1,5 +1,6 @@
 //! Folders without a `tokenizer.json` get one that does what their class does.
 
+use proptest::prelude::*;
 use serde_json::json;
 use tempfile::TempDir;
 use veridraft_models::Tokenizer;
@@ -134,4 +135,38 @@ fn what_is_missing_or_unknown_is_named() {
         &[("tokenizer_config.json", &bert(r#""added_tokens_decoder": {"4294967295": "<x>"}"#)), ("vocab.txt", BERT)],
         "`added_tokens_decoder` has `4294967295`: \"<x>\", expected an id and a token's rules",
     );
+}
+
+/// The files of a folder of each kind of text, to be damaged.
+fn kinds() -> [Vec<(&'static str, &'static str)>; 2] {
+    let added = ("added_tokens.json", r#"{"<one>": 11, "<two>": 12}"#);
+    let roberta = r#"{"tokenizer_class": "RobertaTokenizer", "add_bos_token": true, "extra_ids": 2, "mask_token": {"content": "<mask>"}, "added_tokens_decoder": {"7": {"content": "<mask>", "lstrip": true}}}"#;
+    let bert =
+        r#"{"tokenizer_class": "BertTokenizer", "do_lower_case": true, "additional_special_tokens": ["<x>", 1]}"#;
+    [
+        vec![("tokenizer_config.json", roberta), ("vocab.json", IDS), ("merges.txt", MERGES), added],
+        vec![("tokenizer_config.json", bert), ("vocab.txt", BERT)],
+    ]
+}
+
+proptest! {
+    #[test]
+    fn damaged_files_are_read_or_refused_in_one_line(
+        kind in 0_usize..2,
+        damages in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0_u8..128), 1..4),
+    ) {
+        let mut files: Vec<_> = kinds()[kind].iter().map(|(name, text)| (*name, text.as_bytes().to_vec())).collect();
+        for (file, place, byte) in damages {
+            let bytes = &mut files[file.index(kinds()[kind].len())].1;
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for (name, bytes) in files {
+            std::fs::write(folder.path().join(name), bytes).expect("room for it");
+        }
+        if let Err(error) = of_folder(folder.path()) {
+            prop_assert!(!error.to_string().contains('\n'), "{}", error);
+        }
+    }
 }

@@ -38,10 +38,10 @@ fn parse_ids(bytes: &[u8]) -> Result<Ids, String> {
     let mut tokens = HashMap::with_capacity(ids.len());
     for (token, id) in &ids {
         if *id > MAX_ID {
-            return Err(format!("token `{token}` has id {id}, expected at most {MAX_ID}"));
+            return Err(format!("token `{}` has id {id}, expected at most {MAX_ID}", token.escape_debug()));
         }
         if let Some(other) = tokens.insert(id, token) {
-            let (one, two) = (token.min(other), token.max(other));
+            let (one, two) = (token.min(other).escape_debug(), token.max(other).escape_debug());
             return Err(format!("tokens `{one}` and `{two}` both have id {id}"));
         }
     }

@@ -145,7 +145,7 @@ fn read_piece(id: usize, piece: PieceMessage) -> Result<Piece, String> {
         return Err(format!("piece {id} is empty"));
     }
     if !score.is_finite() {
-        return Err(format!("piece {id}, `{text}`, has score {score}, expected a finite number"));
+        return Err(format!("piece {id}, `{}`, has score {score}, expected a finite number", text.escape_debug()));
     }
     Ok(Piece { text, kind, score: score.into() })
 }
@@ -155,7 +155,7 @@ pub(super) fn check_different(pieces: &[Piece]) -> Result<(), String> {
     let mut ids = std::collections::HashMap::with_capacity(pieces.len());
     for (id, Piece { text, .. }) in pieces.iter().enumerate() {
         if let Some(earlier) = ids.insert(text.as_str(), id) {
-            return Err(format!("piece {id} is `{text}`, as piece {earlier} is"));
+            return Err(format!("piece {id} is `{}`, as piece {earlier} is", text.escape_debug()));
         }
     }
     Ok(())

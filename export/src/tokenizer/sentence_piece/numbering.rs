@@ -33,7 +33,7 @@ impl ModelFile {
         let is_text =
             |piece: &&Piece| matches!(piece.kind, TokenKind::Normal | TokenKind::UserDefined | TokenKind::Byte);
         if let Some(piece) = self.pieces.iter().filter(is_text).find(|piece| !ids.contains_key(&piece.text)) {
-            return Err(format!("the piece `{}` has no id in the list of them", piece.text));
+            return Err(format!("the piece `{}` has no id in the list of them", piece.text.escape_debug()));
         }
         let mut own: HashMap<String, Piece> =
             self.pieces.into_iter().map(|piece| (piece.text.clone(), piece)).collect();
@@ -42,7 +42,7 @@ impl ModelFile {
         let mut pieces = Vec::with_capacity(listed.len());
         for (text, &id) in listed {
             if id as usize != pieces.len() {
-                return Err(format!("no piece has id {}, but `{text}` has {id}", pieces.len()));
+                return Err(format!("no piece has id {}, but `{}` has {id}", pieces.len(), text.escape_debug()));
             }
             let other = || Piece { text: text.clone(), kind: TokenKind::Normal, score: UNREACHABLE };
             pieces.push(own.remove(text).unwrap_or_else(other));
