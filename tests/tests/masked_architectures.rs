@@ -35,7 +35,7 @@ impl Open {
     fn exported(checkpoint: &Path, weights: Weights, operators: MatMulOperators) -> Result<Self> {
         let place = tempfile::tempdir()?;
         let progress = Cell::new((0, 0));
-        let config = ExportConfig { weights, operators };
+        let config = ExportConfig { weights, operators, ..ExportConfig::default() };
         export(checkpoint, place.path(), &config, &|now| progress.set((now.tensors_done, now.tensors_total)))?;
         let (done, total) = progress.get();
         assert_eq!(done, total, "tensors written and in the model");

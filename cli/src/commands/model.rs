@@ -101,7 +101,7 @@ fn show(model: &str) -> anyhow::Result<()> {
 }
 
 fn show_folder(path: &Path) -> anyhow::Result<()> {
-    let folder = ModelFolder::read(path)?;
+    let folder = ModelFolder::read(path, None)?;
     let or_unknown = |text: Option<String>| text.unwrap_or_else(|| "unknown".to_owned());
     line(format_args!("path        {}", fs::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path)).display()))?;
     line(format_args!("graph       {}", folder.onnx_path.strip_prefix(path).unwrap_or(&folder.onnx_path).display()))?;
