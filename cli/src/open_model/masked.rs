@@ -22,6 +22,9 @@ pub(crate) struct MaskedModelArguments {
     /// Format of the weights: auto (the checkpoint's own codes), f32, q8, q4
     #[arg(long, value_name = "FORMAT", default_value = "auto")]
     pub(crate) weights: Weights,
+    /// Which graph of a folder that holds several, by the name behind `model_`: q4, fp16, int8 ...
+    #[arg(long, value_name = "NAME")]
+    pub(crate) variant: Option<String>,
     /// Threads of a forward pass [default: one a hardware thread]
     #[arg(long, value_name = "N", value_parser = parse_threads)]
     pub(crate) threads: Option<NonZeroUsize>,
@@ -44,7 +47,7 @@ impl MaskedFolder {
     /// Finds or makes the model folder that the arguments name, and reads it.
     pub(crate) fn find(arguments: &MaskedModelArguments) -> Result<Self> {
         let resolved = model_store::resolve(Some(&arguments.model), arguments.weights)?;
-        let folder = ModelFolder::open_for(Task::Masked, &resolved.path)?;
+        let folder = ModelFolder::open_variant_for(Task::Masked, &resolved.path, arguments.variant.as_deref())?;
         let no_mask =
             || format!("`{}`: the tokenizer has no mask token, expected one, as `[MASK]`", folder.path.display());
         let mask = folder.tokenizer.mask().with_context(no_mask)?;

@@ -80,19 +80,25 @@ impl ModelFolder {
 
     /// Reads the folder of a model made for `task`, and refuses others.
     pub fn open_for(task: Task, path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        check_is_folder(path)?;
-        // First of all: a folder for another task may lack what this one needs.
-        Task::of(path)?.expect(task, path)?;
-        Self::read(path, None)
+        Self::open_variant_for(task, path, None)
     }
 
     /// Reads the folder of a causal model, for the graph of a variant such as `q4`; `None` is the one without a name.
     pub fn open_variant(path: impl AsRef<Path>, variant: Option<&str>) -> Result<Self> {
+        Self::open_variant_for(Task::Causal, path, variant)
+    }
+
+    /// Reads the folder of a model made for `task`, for the graph of a variant.
+    pub fn open_variant_for(task: Task, path: impl AsRef<Path>, variant: Option<&str>) -> Result<Self> {
         let path = path.as_ref();
         check_is_folder(path)?;
-        Task::of(path)?.expect(Task::Causal, path)?;
-        Self::read(path, variant)
+        if path.join("config.json").exists() {
+            // First of all: a folder for another task may lack what this one needs.
+            Task::of(path)?.expect(task, path)?;
+        }
+        let folder = Self::read(path, variant)?;
+        folder.task.expect(task, path)?;
+        Ok(folder)
     }
 
     /// Reads the folder, whatever its model is made for.

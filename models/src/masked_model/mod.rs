@@ -48,7 +48,7 @@ pub struct MaskedModel {
     roles: Roles,
     padding: Padding,
     vocabulary: usize,
-    weights: Option<String>,
+    weights: String,
 }
 
 impl MaskedModel {
@@ -61,7 +61,7 @@ impl MaskedModel {
         let vocabulary = folder.config.vocab_size;
         let (inputs, outputs) = (Port::all(session.inputs()), Port::all(session.outputs()));
         let roles = Roles::find(&inputs, &outputs, vocabulary).map_err(|reason| Error::model_file(path, reason))?;
-        let weights = weights(&session, path)?;
+        let weights = weights(&session, path)?.or(folder.variant.clone()).unwrap_or_else(|| "foreign".to_owned());
         let padding = Padding::of(folder)?;
         Ok(Self { path: path.clone(), session, pool, roles, padding, vocabulary, weights })
     }
@@ -71,9 +71,9 @@ impl MaskedModel {
         self.pool.threads()
     }
 
-    /// The format of the weights; "foreign" for another program's graph.
+    /// The format of the weights, or another program's name for it; "foreign" where it has none.
     pub fn weights(&self) -> &str {
-        self.weights.as_deref().unwrap_or("foreign")
+        &self.weights
     }
 
     fn inputs(&self, batch: &MaskedBatch, longest: usize) -> Result<Vec<(&str, SessionInputValue<'static>)>> {
@@ -124,9 +124,9 @@ impl MaskedLanguageModel for MaskedModel {
         let inputs: Vec<_> =
             self.inputs(batch, longest)?.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let _awake = self.pool.pass();
-        let outputs = self.session.run(inputs).map_err(|error| Error::Runtime(one_line(&error)))?;
+        let outputs = self.session.run(inputs).map_err(Error::runtime)?;
         let logits = outputs.get(&self.roles.logits).expect("the session has this output");
-        let (shape, values) = logits.try_extract_tensor::<f32>().map_err(|error| Error::Runtime(one_line(&error)))?;
+        let (shape, values) = logits.try_extract_tensor::<f32>().map_err(Error::runtime)?;
         let expected = match self.roles.scores_wanted_rows {
             true => vec![batch.wanted.len(), vocabulary],
             false => vec![batch.sequences.len(), longest, vocabulary],
@@ -205,6 +205,6 @@ fn tensor<T, const N: usize>(shape: [usize; N], values: Vec<T>) -> Result<Sessio
 where
     T: ort::value::PrimitiveTensorElementType + std::fmt::Debug + Clone + 'static,
 {
-    let tensor = Tensor::from_array((shape, values)).map_err(|error| Error::Runtime(one_line(&error)))?;
+    let tensor = Tensor::from_array((shape, values)).map_err(Error::runtime)?;
     Ok(tensor.into())
 }

@@ -53,6 +53,7 @@ pub(super) fn of_masked(arguments: &PerplexityArguments, masking: Masking) -> Re
     let wanted = MaskedModelArguments {
         model: given.model.clone().expect("`check_choice` has seen it"),
         weights: given.weights,
+        variant: given.variant.clone(),
         threads: given.threads,
         ort_lib: given.ort_lib.clone(),
     };
