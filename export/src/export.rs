@@ -43,7 +43,7 @@ pub fn export(
         let EncoderCheckpoint { config: encoder, tensors, .. } = &checkpoint;
         let write =
             |path: &Path, written: &dyn Fn()| architecture::write_encoder(encoder, &**tensors, path, config, written);
-        let tensors_total = architecture::encoder_tensor_count(encoder, config);
+        let tensors_total = architecture::encoder_tensor_count(encoder);
         return fill(destination, &checkpoint.companion_files()?, &write, (tensors_total, progress));
     }
     let checkpoint = Checkpoint::open(source)?;

@@ -157,6 +157,16 @@ fn tensors_that_do_not_fit_are_named() -> Result<()> {
 }
 
 #[test]
+fn hidden_states_are_refused() -> Result<()> {
+    let folder = MaskedReference::ALL[0].hugging_face_folder()?;
+    let config = ExportConfig { hidden_states: vec![1], ..ExportConfig::default() };
+    let error =
+        export(folder.path(), tempfile::tempdir()?.path(), &config, &|_| {}).expect_err("they are for decoders");
+    assert!(error.to_string().ends_with("hidden states 1 are asked for, expected none of a masked language model"));
+    Ok(())
+}
+
+#[test]
 fn a_model_of_another_kind_is_refused_with_what_runs_it() -> Result<()> {
     let open = Open::of(&MaskedReference::ALL[0], Weights::F32, MatMulOperators::Veridraft)?;
     let error = ModelFolder::open(&open.folder.path).expect_err("masked").to_string();

@@ -26,7 +26,7 @@ use super::{bert, distilbert, electra, roberta};
 use crate::checkpoint::{EncoderActivation, EncoderConfig, TensorSource};
 use crate::onnx::Attribute::{Float, Int};
 use crate::onnx::{Axis, ElementType, GraphBuilder, Value};
-use crate::{ExportConfig, MatMulOperators, Result, Weights};
+use crate::{Error, ExportConfig, Result};
 
 fn names(config: &EncoderConfig) -> Names {
     match config.architecture.as_str() {
@@ -46,6 +46,10 @@ pub(crate) fn write_graph(
     export: &ExportConfig,
     written: &dyn Fn(),
 ) -> Result<()> {
+    if let Some(layer) = export.hidden_states.first() {
+        let reason = format!("hidden states {layer} are asked for, expected none of a masked language model");
+        return Err(Error::Checkpoint { path: source.path().to_owned(), reason });
+    }
     let names = names(config);
     let mut graph = GraphBuilder::create(path)?;
     graph.domain(DOMAIN, 1);
@@ -66,14 +70,11 @@ pub(crate) fn write_graph(
 }
 
 /// Tensors that [`write_graph`] writes.
-pub(crate) fn tensor_count(config: &EncoderConfig, export: &ExportConfig) -> usize {
+pub(crate) fn tensor_count(config: &EncoderConfig) -> usize {
     const LAYER: usize = 6 + 4 + 4;
     const HEAD: usize = 2 + 2 + 1;
     let projection = if config.embedding == config.hidden { 0 } else { 2 };
-    // Standard operators look words up among floats, and multiply with codes.
-    let has_codes = matches!(export.weights, Weights::Q8 | Weights::Q4);
-    let is_twice = export.operators == MatMulOperators::Standard && has_codes;
-    let decoder = usize::from(!config.tied_embeddings || is_twice);
+    let decoder = usize::from(!config.tied_embeddings);
     4 + projection + LAYER * config.layers + HEAD + decoder
 }
 
