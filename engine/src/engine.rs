@@ -10,6 +10,7 @@ mod batch;
 mod calibrate;
 mod commit;
 mod draft;
+mod encode;
 mod inquiry;
 mod memory;
 mod step;
@@ -25,6 +26,7 @@ use crate::block_pool::BlockPool;
 use crate::choice::{CostModel, PathRecord};
 use crate::detokenizer::Decode;
 use crate::drafters::Drafter;
+use crate::encoded_sources::EncodedSources;
 use crate::prefix_cache::PrefixCache;
 use crate::report::Finished;
 use crate::sequence::{Sequence, State};
@@ -74,6 +76,8 @@ pub struct Engine {
     config: EngineConfig,
     pool: BlockPool,
     prefixes: PrefixCache,
+    /// What the model's encoder made for sequences.
+    encoded: EncodedSources,
     sequences: BTreeMap<SequenceId, Sequence>,
     next_id: u64,
     /// What is known of each drafter, in their order, and last of what constraints force.
@@ -95,6 +99,7 @@ impl Engine {
             config,
             pool: BlockPool::new(cache.blocks),
             prefixes: PrefixCache::new(cache.block_tokens),
+            encoded: EncodedSources::default(),
             sequences: BTreeMap::new(),
             next_id: 0,
             sources,
@@ -107,7 +112,7 @@ impl Engine {
     /// this or other requests, is not computed again.
     ///
     /// Refuses what could never run to its end: an empty prompt, one too long for the context, more tokens than the
-    /// cache holds, unknown tokens, settings out of range.
+    /// cache holds, unknown tokens, a source too many or too few, settings out of range.
     pub fn add(&mut self, request: Request) -> Result<SequenceId> {
         let sequence = self.accept(&request)?;
         Ok(self.insert(sequence, &request))
@@ -136,6 +141,9 @@ impl Engine {
             drafter.release(id);
         }
         sequence.release(&mut self.pool, &mut self.prefixes);
+        if let Some(source) = sequence.source.as_ref().filter(|_| sequence.encoded.is_some()) {
+            self.release_source(source);
+        }
         Some(sequence.to_finished())
     }
 
@@ -166,9 +174,11 @@ impl Engine {
         &self.parts.costs
     }
 
-    /// Checks that every block is free or held by just those that know of it, and that tables fit their tokens.
+    /// Checks that every block is free or held by just those that know of it, and that tables fit their tokens; and the
+    /// same of encoded sources.
     pub fn check(&self) -> Result<(), String> {
         self.pool.check()?;
+        self.check_sources()?;
         let block_tokens = self.cache().block_tokens;
         let mut holders: HashMap<BlockId, u32> = HashMap::new();
         self.prefixes.blocks().for_each(|block| *holders.entry(block).or_default() += 1);
@@ -231,6 +241,7 @@ impl Engine {
         if let Some(index) = request.prompt.iter().position(|&token| token as usize >= vocabulary) {
             return Err(Error::UnknownToken { index, found: request.prompt[index], vocabulary });
         }
+        self.check_source(request.source.as_deref())?;
         if request.max_tokens == 0 {
             return Err(Error::NothingWanted);
         }

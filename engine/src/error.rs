@@ -13,6 +13,33 @@ pub enum Error {
     /// There is nothing to continue.
     #[error("the prompt has no tokens, expected at least one")]
     EmptyPrompt,
+    /// The model has an encoder, and the request nothing for it.
+    #[error("the request has no source, expected one, for the model has an encoder")]
+    MissingSource,
+    /// The model has no encoder.
+    #[error("the request has a source of {found} tokens, expected none, for the model has no encoder")]
+    UnexpectedSource {
+        /// Tokens of the source.
+        found: usize,
+    },
+    /// A source is empty or longer than the encoder takes.
+    #[error("the source has {found} tokens, expected 1 to {most}")]
+    SourceLength {
+        /// Tokens of the source.
+        found: usize,
+        /// Tokens of a source, at most.
+        most: usize,
+    },
+    /// A token of a source lies outside the encoder's vocabulary.
+    #[error("token {found} at index {index} of the source is outside the vocabulary of {vocabulary}")]
+    UnknownSourceToken {
+        /// Where in it.
+        index: usize,
+        /// The token.
+        found: u32,
+        /// Tokens that there are.
+        vocabulary: usize,
+    },
     /// A request for no tokens.
     #[error("the request is for 0 new tokens, expected at least 1")]
     NothingWanted,

@@ -87,6 +87,7 @@ mod encode;
 mod stop_strings;
 mod sequence_id;
 mod invalid_setting;
+mod encoded_sources;
 mod error;
 
 pub use block_pool::BlockPool;

@@ -21,8 +21,8 @@ pub struct StepReport {
     pub rows: usize,
     /// Each sequence that took part.
     pub sequences: Vec<SequenceStep>,
-    /// What went wrong and ended no step: a drafter that failed and is not asked again, a constraint that failed and ended
-    /// its sequence with [`FinishReason::Failed`].
+    /// What went wrong and ended no step: a drafter that failed and is not asked again, a constraint that failed or a source
+    /// that could not be encoded and ended its sequence with [`FinishReason::Failed`].
     pub failures: Vec<String>,
 }
 
@@ -53,6 +53,26 @@ pub struct SequenceStep {
     pub prompt_logprobs: Vec<TokenLogprobs>,
     /// Why the sequence ended in this step, if it did.
     pub finish: Option<FinishReason>,
+}
+
+impl SequenceStep {
+    /// The end of a sequence that took part in no pass.
+    pub(crate) fn without_pass(sequence: SequenceId, text: String, finish: FinishReason) -> Self {
+        Self {
+            sequence,
+            rows: 0,
+            sources: BTreeMap::new(),
+            proposed: 0,
+            accepted: 0,
+            depth: 0,
+            draft: Vec::new(),
+            tokens: Vec::new(),
+            text,
+            logprobs: Vec::new(),
+            prompt_logprobs: Vec::new(),
+            finish: Some(finish),
+        }
+    }
 }
 
 /// A drafted token that was verified, and what became of it.

@@ -11,6 +11,10 @@ use crate::constraint::Constraint;
 pub struct Request {
     /// The tokens to continue, at least one.
     pub prompt: Vec<TokenId>,
+    /// What a model with an encoder reads before it begins: given for such a model and for no other. Requests of one
+    /// source that are under way at once share what the encoder makes of it, but no cached prefix: what a decoder keeps of
+    /// a token depends on its source.
+    pub source: Option<Vec<TokenId>>,
     /// New tokens, at most.
     pub max_tokens: usize,
     /// Drafted tokens one behind the other, at least, where a drafter has as many. Equal to `draft_max` it fixes the
@@ -45,6 +49,7 @@ impl Request {
     pub fn new(prompt: Vec<TokenId>, max_tokens: usize) -> Self {
         Self {
             prompt,
+            source: None,
             max_tokens,
             draft_min: 0,
             draft_max: 0,
@@ -94,7 +99,7 @@ pub enum FinishReason {
     StopString,
     /// The constraint lets nothing follow.
     Complete,
-    /// The constraint failed, see [`StepReport::failures`](crate::StepReport::failures).
+    /// The constraint failed or the source could not be encoded, see [`StepReport::failures`](crate::StepReport::failures).
     Failed,
     /// `max_tokens` tokens were produced.
     Length,

@@ -6,8 +6,9 @@
 //! not finished has at least one token left to compute. One that waits or has finished holds no blocks.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
-use veridraft_models::{BlockId, TokenId};
+use veridraft_models::{BlockId, SourceId, TokenId};
 
 use crate::block_pool::BlockPool;
 use crate::choice::Adjustment;
@@ -28,6 +29,10 @@ pub(crate) struct Sequence {
     /// Prompt, then what was produced.
     pub(crate) tokens: Vec<TokenId>,
     pub(crate) prompt_length: usize,
+    /// What the model's encoder reads for it.
+    pub(crate) source: Option<Arc<[TokenId]>>,
+    /// What came of it; `None` before the first step.
+    pub(crate) encoded: Option<SourceId>,
     /// Tokens, from the first on, whose keys and values are in the cache.
     pub(crate) computed: usize,
     pub(crate) block_table: Vec<BlockId>,
@@ -88,6 +93,8 @@ impl Sequence {
         Ok(Self {
             id: SequenceId(0),
             prompt_length,
+            source: request.source.map(Arc::from),
+            encoded: None,
             computed: 0,
             block_table: Vec::new(),
             token_limit,
@@ -127,10 +134,10 @@ impl Sequence {
     }
 
     /// Tokens, from the first on, that may come from the cache: one is left to be computed, and all where their logits
-    /// are wanted.
+    /// are wanted or where keys and values depend on a source.
     pub(crate) fn shareable(&self) -> &[TokenId] {
         let wants_logits = self.logprobs.prompt.is_some() && self.scored < self.prompt_length;
-        if wants_logits { &[] } else { &self.tokens[..self.tokens.len() - 1] }
+        if wants_logits || self.source.is_some() { &[] } else { &self.tokens[..self.tokens.len() - 1] }
     }
 
     /// What the caller gets when the sequence leaves.

@@ -20,6 +20,10 @@ pub type TokenId = u32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BlockId(pub u32);
 
+/// The output of an encoder over one source, which a model keeps until it is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SourceId(pub u64);
+
 /// Rows for one forward pass. Lengths agree by construction in the engine; a model checks them once at its border.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
@@ -33,6 +37,8 @@ pub struct Batch {
     pub block_tables: Vec<Vec<BlockId>>,
     /// `[sequences + 1]`, first 0, last `rows`, strictly increasing.
     pub query_starts: Vec<u32>,
+    /// What each sequence reads beside its own tokens, one a sequence, of a model with an encoder; empty for any other.
+    pub sources: Vec<SourceId>,
     /// Which of its own sequence's new rows a row sees; `None` when every sequence is a chain.
     pub tree_mask: Option<TreeMask>,
     /// Rows whose logits are wanted, in the order wanted.

@@ -1,6 +1,6 @@
 //! The seam between the engine and whatever runs a forward pass.
 
-use crate::{Batch, Result};
+use crate::{Batch, Error, Result, SourceId, TokenId};
 
 /// The model's KV pool as the engine may hand it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,17 @@ pub struct Limits {
     pub row_exact: bool,
 }
 
+/// What a model with an encoder takes as a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncoderSpec {
+    /// Tokens in one source, at most.
+    pub source_length: usize,
+    /// Tokens that there are: less than this.
+    pub vocabulary: usize,
+    /// A token has one meaning in sources and in sequences.
+    pub shares_vocabulary: bool,
+}
+
 /// Scores before softmax for the rows asked for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Logits {
@@ -49,7 +60,10 @@ impl Logits {
     }
 }
 
-/// A causal language model over a paged cache.
+/// A causal language model over a paged cache, by itself or the decoder behind an encoder.
+///
+/// With an encoder ([`encoder`](Self::encoder)) every sequence has a source: it is encoded once, any number of sequences
+/// may name what came out, and batches name it for each of theirs ([`Batch::sources`]).
 pub trait LanguageModel: Send {
     /// The pool that block ids in a batch point into.
     fn cache_spec(&self) -> CacheSpec;
@@ -69,4 +83,19 @@ pub trait LanguageModel: Send {
     ///
     /// Only models whose [`limits`](Self::limits) have `tree` or `share_blocks` are asked to.
     fn copy_slots(&mut self, copies: &[(u32, u32)]) -> Result<()>;
+
+    /// What its encoder takes; `None` for a decoder by itself.
+    fn encoder(&self) -> Option<EncoderSpec> {
+        None
+    }
+
+    /// Runs the encoder over a source, at least one token, and keeps what decoding needs of it.
+    ///
+    /// What comes out does not depend on other sources.
+    fn encode(&mut self, _source: &[TokenId]) -> Result<SourceId> {
+        Err(Error::Batch("a source to be encoded by a model without an encoder".to_owned()))
+    }
+
+    /// Forgets an encoded source; no later batch names it.
+    fn drop_source(&mut self, _source: SourceId) {}
 }

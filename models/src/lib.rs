@@ -20,7 +20,7 @@ pub mod cache;
 mod error;
 
 pub use any_model::{AnyModel, UnsizedAnyModel};
-pub use batch::{Batch, BlockId, TokenId, TreeMask};
+pub use batch::{Batch, BlockId, SourceId, TokenId, TreeMask};
 pub use causal_model::{
     CausalModel, CausalModelConfig, FORMAT_VERSION, HiddenStates, MatMulOperators, Metadata, Profile, UnsizedModel,
 };
@@ -28,7 +28,7 @@ pub use chat_template::{ChatTemplate, Message};
 pub use dense_model::{DenseModel, UnsizedDenseModel};
 pub use error::{Error, Result};
 pub use folder::{FolderKind, GenerationDefaults, GraphNames, ModelConfig, ModelFolder, Task};
-pub use language_model::{CacheSpec, LanguageModel, Limits, Logits};
+pub use language_model::{CacheSpec, EncoderSpec, LanguageModel, Limits, Logits};
 pub use masked_language_model::{MaskedBatch, MaskedLanguageModel, MaskedLimits, MaskedPlace};
 pub use masked_model::{MaskedModel, MaskedModelConfig};
 pub use tokenizer::{Tokenizer, WordEncoding};

@@ -29,6 +29,6 @@ pub use reference::Reference;
 pub use scripted_constraint::ScriptedConstraint;
 pub use scripted_drafter::ScriptedDrafter;
 pub use scripted_engine::{Output, alone, run_all, scripted_engine};
-pub use scripted_model::{Script, ScriptedModel};
+pub use scripted_model::{HeldSources, Script, ScriptedModel, SourceScript};
 pub use shared_data::shared_data;
 pub use tiny_llama::TinyLlama;

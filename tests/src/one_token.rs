@@ -10,6 +10,7 @@ pub fn one_token(token: TokenId) -> Batch {
         slot_mapping: vec![0],
         block_tables: vec![vec![BlockId(0)]],
         query_starts: vec![0, 1],
+        sources: Vec::new(),
         tree_mask: None,
         logit_rows: vec![0],
     }

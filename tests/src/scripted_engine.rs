@@ -64,7 +64,10 @@ pub fn alone(request: &Request) -> Output {
     let (mut output, mut text) = (Vec::new(), String::new());
     loop {
         let seen = [request.prompt.as_slice(), &output].concat();
-        let mut scores = model.scores(&seen);
+        let mut scores = match &request.source {
+            Some(source) => model.scores_with(source, &seen),
+            None => model.scores(&seen),
+        };
         if let Some(constraint) = &mut constraint {
             constraint.allowed().expect("it never fails").mask(&mut scores);
         }

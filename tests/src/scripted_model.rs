@@ -1,13 +1,41 @@
 //! A language model without weights: its logits are a hash of the tokens that it finds in the cache.
 //!
 //! It reads the sequence back through the block table, slot by slot, so an engine that misplaces a token, forgets a
-//! block or trusts a rejected draft gets other text, or a panic.
+//! block or trusts a rejected draft gets other text, or a panic. With an encoder they depend on the source as well, which
+//! it keeps until it is dropped.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use crate::constrained_text::mix;
-use veridraft_models::{Batch, CacheSpec, Error, LanguageModel, Limits, Logits, Result, TokenId};
+use veridraft_models::{
+    Batch, CacheSpec, EncoderSpec, Error, LanguageModel, Limits, Logits, Result, SourceId, TokenId,
+};
 
 /// Logits, `[vocabulary]`, by the tokens seen.
 pub type Script = Box<dyn Fn(&[TokenId]) -> Vec<f32> + Send>;
+
+/// Logits, `[vocabulary]`, by the source and the tokens seen.
+pub type SourceScript = Box<dyn Fn(&[TokenId], &[TokenId]) -> Vec<f32> + Send>;
+
+/// Sources that a [`ScriptedModel`] holds, and how many it ever encoded.
+#[derive(Clone, Debug, Default)]
+pub struct HeldSources {
+    held: BTreeMap<SourceId, Vec<TokenId>>,
+    encoded: u64,
+}
+
+impl HeldSources {
+    /// Sources that are held.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Sources ever encoded.
+    pub fn encoded(&self) -> u64 {
+        self.encoded
+    }
+}
 
 /// A model whose next token depends on the last `memory` tokens: small memories make repetitive, draftable text.
 pub struct ScriptedModel {
@@ -25,6 +53,14 @@ pub struct ScriptedModel {
     pub share_blocks: bool,
     /// Logits behind the tokens seen, `[vocabulary]`, instead of the hash.
     pub logits: Option<Script>,
+    /// Whether sequences have sources.
+    pub has_encoder: bool,
+    /// Logits behind a source and the tokens seen, instead of the hash.
+    pub source_logits: Option<SourceScript>,
+    /// A source that begins with this token cannot be encoded.
+    pub unreadable: Option<TokenId>,
+    /// Sources, shared with a test that counts them.
+    pub sources: Arc<Mutex<HeldSources>>,
     /// Fails passes whose number is a multiple of this; 0 never.
     pub fail_every: usize,
     cache: CacheSpec,
@@ -43,6 +79,10 @@ impl ScriptedModel {
             tree: true,
             share_blocks: true,
             logits: None,
+            has_encoder: false,
+            source_logits: None,
+            unreadable: None,
+            sources: Arc::default(),
             fail_every: 0,
             cache: CacheSpec { block_tokens, blocks, block_bytes: 1 },
             slots: vec![None; block_tokens * blocks],
@@ -90,8 +130,20 @@ impl ScriptedModel {
         if let Some(logits) = &self.logits {
             return logits(seen);
         }
+        self.hashed(17, seen)
+    }
+
+    /// The logits behind a source and the tokens `seen`, `[vocabulary]`.
+    pub fn scores_with(&self, source: &[TokenId], seen: &[TokenId]) -> Vec<f32> {
+        match &self.source_logits {
+            Some(logits) => logits(source, seen),
+            None => self.hashed(source.iter().fold(19, |state, &token| mix(state ^ u64::from(token))), seen),
+        }
+    }
+
+    fn hashed(&self, start: u64, seen: &[TokenId]) -> Vec<f32> {
         let recent = &seen[seen.len().saturating_sub(self.memory)..];
-        let state = recent.iter().fold(17_u64, |state, &token| mix(state ^ u64::from(token)));
+        let state = recent.iter().fold(start, |state, &token| mix(state ^ u64::from(token)));
         let score = |token: u64| (mix(state ^ (token << 32)) >> 40) as f32 / (1 << 21) as f32;
         (0..self.vocabulary as u64).map(score).collect()
     }
@@ -127,8 +179,15 @@ impl LanguageModel for ScriptedModel {
             return Err(Error::Runtime("scripted failure".to_owned()));
         }
         self.write(batch);
-        let rows = batch.logit_rows.iter();
-        let values = rows.flat_map(|&row| self.scores(&self.seen(batch, row as usize))).collect();
+        assert_eq!(batch.sources.len(), if self.has_encoder { batch.block_tables.len() } else { 0 });
+        let scores = |&row: &u32| {
+            let seen = self.seen(batch, row as usize);
+            let sequence = batch.query_starts.partition_point(|&start| start <= row) - 1;
+            let Some(id) = batch.sources.get(sequence) else { return self.scores(&seen) };
+            let sources = self.sources.lock().expect("no test panics while it counts");
+            self.scores_with(&sources.held[id], &seen)
+        };
+        let values = batch.logit_rows.iter().flat_map(scores).collect();
         Ok(Logits { vocabulary: self.vocabulary, values })
     }
 
@@ -137,5 +196,26 @@ impl LanguageModel for ScriptedModel {
             self.slots[to as usize] = self.slots[from as usize];
         }
         Ok(())
+    }
+
+    fn encoder(&self) -> Option<EncoderSpec> {
+        let spec = EncoderSpec { source_length: 64, vocabulary: self.vocabulary, shares_vocabulary: true };
+        self.has_encoder.then_some(spec)
+    }
+
+    fn encode(&mut self, source: &[TokenId]) -> Result<SourceId> {
+        if self.unreadable.is_some_and(|token| source[0] == token) {
+            return Err(Error::Runtime("scripted refusal".to_owned()));
+        }
+        let mut sources = self.sources.lock().expect("no test panics while it counts");
+        let id = SourceId(sources.encoded);
+        sources.encoded += 1;
+        sources.held.insert(id, source.to_vec());
+        Ok(id)
+    }
+
+    fn drop_source(&mut self, source: SourceId) {
+        let mut sources = self.sources.lock().expect("no test panics while it counts");
+        sources.held.remove(&source).expect("a source is dropped once");
     }
 }

@@ -89,6 +89,7 @@ fn last_logits(model: &mut dyn LanguageModel, prompt: &[TokenId]) -> Result<Vec<
         positions,
         block_tables: vec![vec![BlockId(0)]],
         query_starts: vec![0, rows],
+        sources: Vec::new(),
         tree_mask: None,
         logit_rows: vec![rows - 1],
     };

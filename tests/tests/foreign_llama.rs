@@ -79,6 +79,7 @@ fn forward(model: &mut CausalModel, tokens: &[TokenId], start: usize) -> Result<
         positions,
         block_tables: vec![(0..tokens.len().div_ceil(16) as u32).map(BlockId).collect()],
         query_starts: vec![0, rows],
+        sources: Vec::new(),
         tree_mask: None,
         logit_rows: vec![rows - 1],
     };

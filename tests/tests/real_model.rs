@@ -134,6 +134,7 @@ fn log_probabilities_agree_with_the_reference() -> Result<()> {
         slot_mapping: (0..rows).collect(),
         block_tables: vec![(0..rows / 16).map(BlockId).collect()],
         query_starts: vec![0, rows],
+        sources: Vec::new(),
         tree_mask: None,
         logit_rows: (0..rows).collect(),
     };
@@ -218,6 +219,7 @@ fn losses(model: &mut CausalModel, tokens: &[TokenId], windows: usize) -> Result
             slot_mapping: (0..rows).collect(),
             block_tables: vec![(0..rows / 16).map(BlockId).collect()],
             query_starts: vec![0, rows],
+            sources: Vec::new(),
             tree_mask: None,
             logit_rows: (0..rows - 1).collect(),
         };

@@ -15,6 +15,7 @@ fn logits(weights: Weights, operators: MatMulOperators) -> Result<(Vec<f32>, boo
         slot_mapping: vec![0, 1, 2, 3],
         block_tables: vec![vec![BlockId(0)]],
         query_starts: vec![0, 4],
+        sources: Vec::new(),
         tree_mask: None,
         logit_rows: vec![0, 1, 2, 3],
     };

@@ -62,6 +62,7 @@ impl Contender for VeridraftForward {
             slot_mapping: slots.collect(),
             block_tables: (0..sequences).map(|s| (s * blocks..(s + 1) * blocks).map(BlockId).collect()).collect(),
             query_starts: (0..=sequences).map(|sequence| sequence * rows).collect(),
+            sources: Vec::new(),
             tree_mask: None,
             logit_rows: logit_rows.collect(),
             positions,

@@ -39,6 +39,7 @@ pub(super) fn append(
         add(node.token, start + rows + level - 1, place);
     }
     batch.block_tables.push(sequence.block_table.clone());
+    batch.sources.extend(sequence.encoded);
     batch.query_starts.push(index(batch.token_ids.len()));
     want_logits(batch, sequence, rows, draft.nodes.len())
 }

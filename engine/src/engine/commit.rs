@@ -97,7 +97,7 @@ impl Engine {
     fn settle_blocks(&mut self, part: &Part) {
         let shares = self.parts.model.limits().share_blocks;
         let sequence = self.sequences.get_mut(&part.sequence).expect("a planned sequence exists");
-        if shares {
+        if shares && sequence.source.is_none() {
             let Sequence { tokens, block_table, cached, computed, .. } = sequence;
             self.prefixes.enter(&tokens[..*computed], block_table, cached, &mut self.pool);
         }

@@ -54,6 +54,10 @@ impl Engine {
     pub fn step(&mut self) -> Result<StepReport> {
         let start = (self.parts.clock)();
         self.admit();
+        if let Some(mut failed) = self.encode_sources() {
+            failed.duration = self.since(start);
+            return Ok(failed);
+        }
         let mut parts = self.planned();
         if parts.is_empty() {
             return Ok(StepReport::default());

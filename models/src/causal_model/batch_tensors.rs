@@ -27,6 +27,7 @@ impl BatchTensors {
         same("positions", batch.positions.len(), rows)?;
         same("slot mappings", batch.slot_mapping.len(), rows)?;
         same("query starts", batch.query_starts.len(), sequences + 1)?;
+        same("sources", batch.sources.len(), 0)?;
         let token = batch.token_ids.iter().find(|&&token| token as usize >= vocabulary);
         if let Some(token) = token {
             return Err(Error::Batch(format!("token {token}, expected less than the vocabulary, {vocabulary}")));

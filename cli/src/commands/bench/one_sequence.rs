@@ -53,6 +53,7 @@ fn batch(positions: Range<usize>, logits: usize, block_tokens: usize, vocabulary
         positions,
         block_tables: vec![(0..blocks).map(BlockId).collect()],
         query_starts: vec![0, rows as u32],
+        sources: Vec::new(),
         tree_mask: None,
         logit_rows: ((rows - logits) as u32..rows as u32).collect(),
     }

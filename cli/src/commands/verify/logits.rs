@@ -29,6 +29,7 @@ fn batch(tokens: &[TokenId], start: usize, end: usize, block_tokens: usize) -> B
         positions,
         block_tables: vec![(0..end.div_ceil(block_tokens) as u32).map(BlockId).collect()],
         query_starts: vec![0, (end - start) as u32],
+        sources: Vec::new(),
         tree_mask: None,
         logit_rows: vec![(end - start - 1) as u32],
     }
