@@ -220,8 +220,11 @@ impl Engine {
         let id = SequenceId(self.next_id);
         self.next_id += 1;
         sequence.id = id;
+        // Tokens of another vocabulary mean nothing to drafters.
+        let shares = self.parts.model.encoder().is_none_or(|spec| spec.shares_vocabulary);
+        let without = (!shares).then(|| Request { source: None, ..request.clone() });
         for drafter in &mut self.parts.drafters {
-            drafter.begin(id, request);
+            drafter.begin(id, without.as_ref().unwrap_or(request));
             drafter.extend(id, &sequence.tokens);
         }
         self.sequences.insert(id, sequence);

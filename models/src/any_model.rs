@@ -1,7 +1,10 @@
 //! A causal model of any folder, whoever made it.
 
 use crate::runtime::Runtime;
-use crate::{CausalModelConfig, FolderKind, LanguageModel, ModelFolder, Result, UnsizedDenseModel, UnsizedModel};
+use crate::{
+    CausalModelConfig, FolderKind, LanguageModel, ModelFolder, Result, UnsizedDenseModel, UnsizedEncoderDecoderModel,
+    UnsizedModel,
+};
 
 /// A session of any kind whose cache has no size yet.
 pub enum UnsizedAnyModel {
@@ -9,6 +12,8 @@ pub enum UnsizedAnyModel {
     Paged(Box<UnsizedModel>),
     /// Another program's: over dense keys and values.
     Dense(Box<UnsizedDenseModel>),
+    /// Another program's with an encoder.
+    EncoderDecoder(Box<UnsizedEncoderDecoderModel>),
 }
 
 /// A model ready to run, and what there is to say of it.
@@ -26,6 +31,10 @@ pub struct AnyModel {
 impl UnsizedAnyModel {
     /// Opens the graph of a folder.
     pub fn open(runtime: &Runtime, folder: &ModelFolder, config: CausalModelConfig) -> Result<Self> {
+        if let Some(files) = &folder.encoder {
+            let opened = UnsizedEncoderDecoderModel::open(runtime, folder, files, config)?;
+            return Ok(Self::EncoderDecoder(Box::new(opened)));
+        }
         match folder.kind {
             FolderKind::Veridraft => {
                 UnsizedModel::open(runtime, &folder.onnx_path, config).map(Box::new).map(Self::Paged)
@@ -41,6 +50,7 @@ impl UnsizedAnyModel {
         match self {
             Self::Paged(model) => model.block_bytes().div_ceil(model.block_tokens()),
             Self::Dense(model) => model.token_bytes(),
+            Self::EncoderDecoder(model) => model.token_bytes(),
         }
     }
 
@@ -53,6 +63,11 @@ impl UnsizedAnyModel {
                 Ok(AnyModel { model: Box::new(model), weights, threads, notes: Vec::new() })
             }
             Self::Dense(model) => {
+                let model = model.with_memory(bytes)?;
+                let (weights, threads, notes) = (model.variant().to_owned(), model.threads(), model.notes().to_vec());
+                Ok(AnyModel { model: Box::new(model), weights, threads, notes })
+            }
+            Self::EncoderDecoder(model) => {
                 let model = model.with_memory(bytes)?;
                 let (weights, threads, notes) = (model.variant().to_owned(), model.threads(), model.notes().to_vec());
                 Ok(AnyModel { model: Box::new(model), weights, threads, notes })

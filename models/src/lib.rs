@@ -25,7 +25,7 @@ pub use causal_model::{
     CausalModel, CausalModelConfig, FORMAT_VERSION, HiddenStates, MatMulOperators, Metadata, Profile, UnsizedModel,
 };
 pub use chat_template::{ChatTemplate, Message};
-pub use dense_model::{DenseModel, UnsizedDenseModel};
+pub use dense_model::{DenseModel, EncoderDecoderModel, UnsizedDenseModel, UnsizedEncoderDecoderModel};
 pub use error::{Error, Result};
 pub use folder::{FolderKind, GenerationDefaults, GraphNames, ModelConfig, ModelFolder, Task};
 pub use language_model::{CacheSpec, EncoderSpec, LanguageModel, Limits, Logits};

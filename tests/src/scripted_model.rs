@@ -199,7 +199,7 @@ impl LanguageModel for ScriptedModel {
     }
 
     fn encoder(&self) -> Option<EncoderSpec> {
-        let spec = EncoderSpec { source_length: 64, vocabulary: self.vocabulary, shares_vocabulary: true };
+        let spec = EncoderSpec { source_length: 256, vocabulary: self.vocabulary, shares_vocabulary: true };
         self.has_encoder.then_some(spec)
     }
 

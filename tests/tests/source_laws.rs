@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use veridraft_engine::drafters::{Drafter, Lookup, Suffix};
 use veridraft_engine::{Engine, EngineConfig, FinishReason, Request, SamplingConfig};
 use veridraft_models::TokenId;
-use veridraft_tests::{HeldSources, ScriptedModel, alone, run_all, scripted_engine};
+use veridraft_tests::{HeldSources, ScriptedModel, SourceScript, alone, run_all, scripted_engine};
 
 const BLOCK_TOKENS: usize = 4;
 
@@ -154,8 +154,8 @@ fn sources_that_the_model_cannot_take_are_refused() {
     };
     check(true, None, "the request has no source, expected one, for the model has an encoder");
     check(false, Some(vec![1]), "the request has a source of 1 tokens, expected none, for the model has no encoder");
-    check(true, Some(Vec::new()), "the source has 0 tokens, expected 1 to 64");
-    check(true, Some(vec![1; 65]), "the source has 65 tokens, expected 1 to 64");
+    check(true, Some(Vec::new()), "the source has 0 tokens, expected 1 to 256");
+    check(true, Some(vec![1; 257]), "the source has 257 tokens, expected 1 to 256");
     check(true, Some(vec![1, 12]), "token 12 at index 1 of the source is outside the vocabulary of 12");
 }
 
@@ -165,4 +165,48 @@ fn costs_are_measured_with_a_source_that_is_dropped_again() {
     let mut engine = scripted_engine(model, Vec::new(), EngineConfig::default());
     assert!(engine.calibrate().expect("nothing fails"));
     assert_eq!((held(&sources), encoded(&sources)), (0, 1));
+}
+
+const START: TokenId = 0;
+const END: TokenId = 1;
+const MARK: TokenId = 2;
+
+/// Copies the source, with a mark behind every token of `marked`, as a model of stress does.
+fn copy_with_marks(marked: TokenId) -> SourceScript {
+    Box::new(move |source: &[TokenId], seen: &[TokenId]| {
+        let copied = seen[1..].iter().filter(|token| **token != MARK).count();
+        let last = seen[seen.len() - 1];
+        let next = if last == marked { MARK } else { source.get(copied).copied().unwrap_or(END) };
+        (0..12).map(|token| if token == next { 5.0 } else { 0.0 }).collect()
+    })
+}
+
+/// Tokens a pass, and the share of drafted tokens that stand, on a copy of 200 tokens with a mark behind one in nine.
+fn copying(drafter: Box<dyn Drafter>) -> (f64, f64) {
+    let (mut model, _) = model(100);
+    model.source_logits = Some(copy_with_marks(5));
+    let mut engine = scripted_engine(model, vec![drafter], EngineConfig::default());
+    // Without order, so that a short match says little.
+    let mut state = 1_u32;
+    let mut random = || {
+        state = state.wrapping_mul(1_103_515_245).wrapping_add(12_345);
+        3 + (state >> 16) % 9
+    };
+    let source: Vec<TokenId> = (0..200).map(|_| random()).chain([END]).collect();
+    let marks = source.iter().filter(|token| **token == 5).count();
+    let mut request = Request { draft_max: 8, prompt: vec![START], ..with_source(&source, 250) };
+    request.stop.eos_ids = vec![END];
+    let id = engine.add(request).expect("accepted");
+    run(&mut engine);
+    let finished = engine.remove(id).expect("it was added");
+    assert_eq!((finished.token_ids.len(), finished.reason), (201 + marks, FinishReason::Eos));
+    (finished.report.mean_acceptance_length(), finished.report.acceptance_rate())
+}
+
+#[test]
+fn a_source_that_is_copied_with_marks_is_drafted_from_its_first_token_on() {
+    let (tokens, rate) = copying(Box::new(Lookup::default()));
+    assert!(tokens > 4.0 && rate > 0.5, "{tokens} tokens a pass, {rate} accepted");
+    let (tokens, _) = copying(Box::new(Suffix::default()));
+    assert!(tokens > 2.0, "{tokens} tokens a pass");
 }

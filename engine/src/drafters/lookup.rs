@@ -2,14 +2,18 @@
 //!
 //! The draft continues the most recent earlier occurrence of the longest end of the sequence that occurred before. A
 //! suffix automaton finds it as tokens arrive, where Saxena scans the sequence for n-grams of a few fixed lengths.
+//!
+//! A sequence with a source is looked up in the source as well. There the draft may also go on from where a copy of the
+//! source would stand (`alignment.rs`); of both the surer is proposed. So the first draft is the source's start.
 
 use std::collections::HashMap;
 
 use veridraft_models::TokenId;
 
+use super::alignment::Alignment;
 use super::suffix_automaton::{Occurrence, SuffixAutomaton};
 use super::{Draft, DraftRequest, Drafter};
-use crate::{Result, SequenceId};
+use crate::{Request, Result, SequenceId};
 
 /// Settings of [`Lookup`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +41,11 @@ pub struct Lookup {
 /// A sequence's tokens and the index over them.
 #[derive(Clone, Debug, Default)]
 struct Known {
+    /// Those of the source, if it has one, then its own.
     tokens: Vec<TokenId>,
     index: SuffixAutomaton,
+    alignment: Option<Alignment>,
+    has_prompt: bool,
 }
 
 impl Lookup {
@@ -53,17 +60,38 @@ impl Drafter for Lookup {
         "lookup"
     }
 
+    fn begin(&mut self, sequence: SequenceId, request: &Request) {
+        let Some(source) = &request.source else { return };
+        let known = self.sequences.entry(sequence).or_default();
+        known.read(source);
+        known.index.end_text();
+        // Behind the end there may be padding, which no text copies.
+        let end = source.iter().position(|token| request.stop.eos_ids.contains(token));
+        known.alignment = Some(Alignment::new(source[..end.map_or(source.len(), |end| end + 1)].to_vec()));
+    }
+
     fn extend(&mut self, sequence: SequenceId, tokens: &[TokenId]) {
         let known = self.sequences.entry(sequence).or_default();
-        known.tokens.extend_from_slice(tokens);
-        tokens.iter().for_each(|&token| known.index.push(token));
+        known.read(tokens);
+        let is_prompt = !std::mem::replace(&mut known.has_prompt, true);
+        if let Some(alignment) = &mut known.alignment {
+            // A prompt was given, not produced.
+            let take = if is_prompt { Alignment::push } else { Alignment::score };
+            tokens.iter().for_each(|&token| take(alignment, token));
+        }
     }
 
     fn propose(&mut self, wanted: &[DraftRequest]) -> Result<Vec<Draft>> {
         let draft = |request: &DraftRequest| {
             let known = self.sequences.get(&request.sequence)?;
-            let occurrence = known.index.longest_match().filter(|found| found.length >= self.config.min_match)?;
-            Some(continuation(&known.tokens, occurrence, request.max_depth.min(request.max_nodes)))
+            let occurrence = known.index.longest_match().filter(|found| found.length >= self.config.min_match);
+            let max_tokens = request.max_depth.min(request.max_nodes);
+            let sure = occurrence.map_or(0.0, |found| confidence(found.length));
+            let copied = known.alignment.as_ref().filter(|copy| copy.confidence() >= sure && !copy.rest().is_empty());
+            match copied {
+                Some(copy) => Some(copied_draft(copy, max_tokens)),
+                None => occurrence.map(|found| continuation(&known.tokens, found, max_tokens)),
+            }
         };
         Ok(wanted.iter().map(|request| draft(request).unwrap_or_default()).collect())
     }
@@ -71,6 +99,17 @@ impl Drafter for Lookup {
     fn release(&mut self, sequence: SequenceId) {
         self.sequences.remove(&sequence);
     }
+}
+
+impl Known {
+    fn read(&mut self, tokens: &[TokenId]) {
+        self.tokens.extend_from_slice(tokens);
+        tokens.iter().for_each(|&token| self.index.push(token));
+    }
+}
+
+fn copied_draft(copy: &Alignment, max_tokens: usize) -> Draft {
+    Draft::chain(copy.rest().iter().take(max_tokens).map(|&token| (token, copy.confidence())))
 }
 
 /// The tokens behind an earlier occurrence. Where they reach the present end they go on from the draft's own start,
@@ -127,6 +166,32 @@ mod tests {
         let mut eager = Lookup::new(LookupConfig { min_match: 1 });
         eager.extend(SEQUENCE, &[1, 2, 3, 1]);
         assert_eq!(propose(&mut eager, SEQUENCE, 4), [2, 3, 1, 2]);
+    }
+
+    /// The draft behind `tokens` with this source, of which 9 is the end.
+    fn check_source(source: &[TokenId], tokens: &[TokenId], max_tokens: usize, expected: &[TokenId]) {
+        let mut lookup = Lookup::default();
+        let mut request = Request { source: Some(source.to_vec()), ..Request::new(tokens[..1].to_vec(), 99) };
+        request.stop.eos_ids = vec![9];
+        lookup.begin(SEQUENCE, &request);
+        lookup.extend(SEQUENCE, &tokens[..1]);
+        lookup.extend(SEQUENCE, &tokens[1..]);
+        assert_eq!(propose(&mut lookup, SEQUENCE, max_tokens), expected);
+    }
+
+    #[test]
+    fn a_source_is_copied_from_its_start_past_insertions_to_its_end() {
+        let source = [1, 2, 3, 4, 5, 9, 0, 0];
+        check_source(&source, &[7], 3, &[1, 2, 3]);
+        check_source(&source, &[7, 1, 2, 8], 3, &[3, 4, 5]);
+        check_source(&source, &[7, 1, 2, 8, 3], 4, &[4, 5, 9]);
+    }
+
+    #[test]
+    fn a_long_match_is_surer_than_a_copy_that_failed() {
+        let source = [1, 2, 3, 4, 5, 6, 9];
+        check_source(&source, &[7, 8, 8, 8, 8, 8, 3, 4, 5], 1, &[6]);
+        check_source(&source, &[7, 8, 8, 3, 4, 5, 8, 8, 8, 3, 4, 5], 2, &[8, 8]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Where drafts come from. A draft never changes the text, only how fast it comes.
 
 mod draft;
+mod alignment;
 mod lookup;
 mod suffix;
 mod ngram;
@@ -37,7 +38,8 @@ pub trait Drafter: Send {
         0
     }
 
-    /// Hears of a sequence before its first tokens come.
+    /// Hears of a sequence before its first tokens come. The request has a source where that is of the same vocabulary: what
+    /// a text is about, and in part what it copies.
     fn begin(&mut self, _sequence: SequenceId, _request: &Request) {}
 
     /// Takes the next committed tokens of a sequence, the prompt first.

@@ -50,7 +50,7 @@ impl Graph {
 
     /// Runs the rows behind what `cache` holds and appends the scores of `wanted` rows to `out`.
     pub(super) fn run(&mut self, cache: &mut KvCache, rows: Rows, wanted: &[usize], out: &mut Vec<f32>) -> Result<()> {
-        cache.go_back_to(rows.context, &self.roles)?;
+        cache.go_back_to(rows.context)?;
         let scored = self.scored_rows(rows.tokens.len(), wanted);
         let binding = self.bind(cache, rows, scored).map_err(Error::runtime)?;
         let mut outputs = self.session.run_binding(&binding).map_err(Error::runtime)?;
@@ -126,7 +126,7 @@ impl Graph {
     }
 }
 
-fn open_session(runtime: &Runtime, path: &Path, threads: usize) -> ort::Result<Session> {
+pub(super) fn open_session(runtime: &Runtime, path: &Path, threads: usize) -> ort::Result<Session> {
     Session::builder(runtime.environment())?
         .with_intra_threads(threads)?
         .with_inter_threads(1)?
@@ -136,7 +136,7 @@ fn open_session(runtime: &Runtime, path: &Path, threads: usize) -> ort::Result<S
         .commit_from_file(path)
 }
 
-fn ports(outlets: &[Outlet]) -> Vec<Port> {
+pub(super) fn ports(outlets: &[Outlet]) -> Vec<Port> {
     let port = |outlet: &Outlet| {
         let (element, shape) = match outlet.dtype() {
             ValueType::Tensor { ty, shape, .. } => {

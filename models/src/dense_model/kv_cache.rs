@@ -6,7 +6,7 @@
 
 use ort::value::DynTensor;
 
-use super::roles::Roles;
+use super::element::Float;
 use crate::{Error, Result};
 
 /// How a graph hands on keys and values.
@@ -18,9 +18,20 @@ pub(super) enum KvUpdate {
     Concatenated,
 }
 
+/// The tensors that a sequence has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KvLayout {
+    /// Keys and values of all layers.
+    pub(super) tensors: usize,
+    pub(super) heads: usize,
+    pub(super) head_dim: usize,
+    pub(super) float: Float,
+}
+
 /// The tensors of one sequence.
 pub(super) struct KvCache {
     update: KvUpdate,
+    layout: KvLayout,
     /// Key and value of each layer in turn, `[1, kv_heads, tokens or capacity, head_dim]`.
     pub(super) tensors: Vec<DynTensor>,
     /// Tokens, from the first on, that were written.
@@ -29,18 +40,18 @@ pub(super) struct KvCache {
 
 impl KvCache {
     /// Nothing yet, with room for `capacity` tokens.
-    pub(super) fn new(roles: &Roles, update: KvUpdate, capacity: usize) -> ort::Result<Self> {
-        let shape = |tokens| [1, roles.kv_heads, tokens, roles.head_dim];
+    pub(super) fn new(layout: KvLayout, update: KvUpdate, capacity: usize) -> ort::Result<Self> {
+        let shape = |tokens| [1, layout.heads, tokens, layout.head_dim];
         let tensor = |_| match update {
-            KvUpdate::InPlace => roles.kv_float.unwritten(shape(capacity)),
-            KvUpdate::Concatenated => roles.kv_float.empty(shape(0)),
+            KvUpdate::InPlace => layout.float.unwritten(shape(capacity)),
+            KvUpdate::Concatenated => layout.float.empty(shape(0)),
         };
-        let tensors = roles.kv.iter().map(tensor).collect::<ort::Result<_>>()?;
-        Ok(Self { update, tensors, tokens: 0 })
+        let tensors = (0..layout.tensors).map(tensor).collect::<ort::Result<_>>()?;
+        Ok(Self { update, layout, tensors, tokens: 0 })
     }
 
     /// Makes `context` tokens the last ones that are held; the caller promises that they are those it wrote.
-    pub(super) fn go_back_to(&mut self, context: usize, roles: &Roles) -> Result<()> {
+    pub(super) fn go_back_to(&mut self, context: usize) -> Result<()> {
         if context > self.tokens {
             let held = self.tokens;
             return Err(Error::Batch(format!(
@@ -48,7 +59,7 @@ impl KvCache {
             )));
         }
         if self.update == KvUpdate::Concatenated && context < self.tokens {
-            let cut = self.tensors.iter().map(|tensor| roles.kv_float.cut(tensor, context));
+            let cut = self.tensors.iter().map(|tensor| self.layout.float.cut(tensor, context));
             self.tensors = cut.collect::<ort::Result<_>>().map_err(Error::runtime)?;
             self.tokens = context;
         }

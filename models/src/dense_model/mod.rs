@@ -9,6 +9,7 @@
 
 mod capacity;
 mod element;
+mod encoder_decoder;
 mod graph;
 mod kv_cache;
 mod parts;
@@ -18,6 +19,8 @@ mod roles;
 mod tests;
 
 use std::path::PathBuf;
+
+pub use self::encoder_decoder::{EncoderDecoderModel, UnsizedEncoderDecoderModel};
 
 use self::capacity::{Capacity, capacity};
 use self::graph::{Graph, Rows};
@@ -93,11 +96,13 @@ impl UnsizedDenseModel {
                 path.display()
             ));
         }
-        let mut probed = KvCache::new(&graph.roles, graph.update, tokens).map_err(Error::runtime)?;
+        let mut probed = KvCache::new(graph.roles.kv_layout(), graph.update, tokens).map_err(Error::runtime)?;
         let rows_at_once = if graph.roles.takes_one_row || tokens < 3 {
             RowsAtOnce::ONE
         } else {
-            RowsAtOnce::of(&mut graph, &mut probed, vocabulary)?
+            RowsAtOnce::of(vocabulary, |tokens, context, out| {
+                graph.run(&mut probed, Rows { tokens, context }, &[0], out)
+            })?
         };
         if rows_at_once.behind == Several::OneByOne {
             notes.push(format!(
@@ -140,7 +145,8 @@ impl DenseModel {
         let Self { graph, caches, cache, rows_at_once, rows_in_pairs, vocabulary, .. } = self;
         let slot = &mut caches[part.block];
         if slot.is_none() {
-            *slot = Some(KvCache::new(&graph.roles, graph.update, cache.block_tokens).map_err(Error::runtime)?);
+            *slot =
+                Some(KvCache::new(graph.roles.kv_layout(), graph.update, cache.block_tokens).map_err(Error::runtime)?);
         }
         let kv = slot.as_mut().expect("it was made above");
         let mut start = part.first;
@@ -188,6 +194,9 @@ impl LanguageModel for DenseModel {
     }
 
     fn forward(&mut self, batch: &Batch) -> Result<Logits> {
+        if !batch.sources.is_empty() {
+            return Err(Error::Batch(format!("{} sources, expected none", batch.sources.len())));
+        }
         let parts = parts(batch, self.cache, self.vocabulary)?;
         let wanted: Vec<_> = batch.logit_rows.iter().enumerate().map(|(place, &row)| (row as usize, place)).collect();
         let mut values = vec![0.0; wanted.len() * self.vocabulary];

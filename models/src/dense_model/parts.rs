@@ -23,9 +23,6 @@ pub(super) fn parts(batch: &Batch, cache: CacheSpec, vocabulary: usize) -> Resul
             "{rows} tokens of {sequences} sequences, expected positions, slots and starts for them"
         ));
     }
-    if !batch.sources.is_empty() {
-        return refuse(format!("{} sources, expected none", batch.sources.len()));
-    }
     if batch.tree_mask.is_some() {
         return refuse("a tree, expected chains".to_owned());
     }

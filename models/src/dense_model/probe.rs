@@ -3,8 +3,6 @@
 //! Some exports were traced with one row behind a cache and left out the mask between new rows, because one row needs
 //! none. Such a graph takes several rows and answers, but each row sees those behind it. It runs one row at a time.
 
-use super::graph::{Graph, Rows};
-use super::kv_cache::KvCache;
 use crate::{Error, Result, TokenId};
 
 /// Scores may differ by this share of their spread: quantised products and half precision stay far below, a row that
@@ -28,12 +26,15 @@ pub(super) enum Several {
 }
 
 impl RowsAtOnce {
-    /// Tries it out on `cache`, which holds a few tokens afterwards.
-    pub(super) fn of(graph: &mut Graph, cache: &mut KvCache, vocabulary: usize) -> Result<Self> {
+    /// Tries it out: `run` takes tokens, how many stand before them, and where the scores of the first go.
+    pub(super) fn of(
+        vocabulary: usize,
+        mut run: impl FnMut(&[TokenId], usize, &mut Vec<f32>) -> Result<()>,
+    ) -> Result<Self> {
         let [a, b, c] = [1, 2, 3].map(|part| (vocabulary * part / 4) as TokenId);
         let mut scores = |tokens: &[TokenId], context: usize| {
             let mut first_row = Vec::new();
-            graph.run(cache, Rows { tokens, context }, &[0], &mut first_row)?;
+            run(tokens, context, &mut first_row)?;
             if first_row.iter().any(|score| !score.is_finite()) {
                 return Err(Error::Runtime(format!(
                     "a pass over the tokens {tokens:?} gives scores that are no numbers"

@@ -12,6 +12,7 @@
 //! Invariant: a graph with [`Roles`] takes nothing else, and has keys and values of every layer.
 
 use super::element::{Element, Float, Integer};
+use super::kv_cache::KvLayout;
 use crate::{GraphNames, ModelConfig};
 
 /// An input or output as the graph declares it.
@@ -107,6 +108,11 @@ impl Roles {
         self.kv.len() * self.kv_heads * self.head_dim
     }
 
+    /// Keys and values of all layers.
+    pub(super) fn kv_layout(&self) -> KvLayout {
+        KvLayout { tensors: self.kv.len(), heads: self.kv_heads, head_dim: self.head_dim, float: self.kv_float }
+    }
+
     fn refuse_others(&self, inputs: &[Port]) -> Result<(), String> {
         let integers = [Some(&self.input_ids), self.attention_mask.as_ref(), self.position_ids.as_ref()];
         let mut known: Vec<&str> = integers.into_iter().flatten().map(|input| input.name.as_str()).collect();
@@ -120,7 +126,7 @@ impl Roles {
     }
 }
 
-const USE_CACHE: &str = "use_cache_branch";
+pub(super) const USE_CACHE: &str = "use_cache_branch";
 const KEPT_ROWS: &str = "num_logits_to_keep";
 const EXPECTED_INPUTS: &str = "expected a decoder's tokens, mask, positions, keys and values";
 
@@ -167,12 +173,12 @@ fn kv_ports(outputs: &[Port], names: &GraphNames, layer: usize) -> [KvPort; 2] {
     })
 }
 
-fn find<'a>(ports: &'a [Port], what: &str, name: &str) -> Result<&'a Port, String> {
+pub(super) fn find<'a>(ports: &'a [Port], what: &str, name: &str) -> Result<&'a Port, String> {
     ports.iter().find(|port| port.name == name).ok_or_else(|| format!("no {what} `{name}`"))
 }
 
 /// An input of `[batch, something]` integers.
-fn rows_of(port: &Port) -> Result<IntegerInput, String> {
+pub(super) fn rows_of(port: &Port) -> Result<IntegerInput, String> {
     check_axes("input", port, 2)?;
     let integer = port
         .element
@@ -181,7 +187,7 @@ fn rows_of(port: &Port) -> Result<IntegerInput, String> {
     Ok(IntegerInput { name: port.name.clone(), integer })
 }
 
-fn optional(inputs: &[Port], name: &str) -> Result<Option<IntegerInput>, String> {
+pub(super) fn optional(inputs: &[Port], name: &str) -> Result<Option<IntegerInput>, String> {
     inputs.iter().find(|port| port.name == name).map(rows_of).transpose()
 }
 
@@ -194,12 +200,12 @@ fn kept_rows(inputs: &[Port]) -> Result<Option<(String, Vec<usize>)>, String> {
     }
 }
 
-fn float(what: &str, port: &Port) -> Result<Float, String> {
+pub(super) fn float(what: &str, port: &Port) -> Result<Float, String> {
     let wrong = || format!("{what} `{}` is of {}, expected float32 or float16", port.name, port.element);
     port.element.float().ok_or_else(wrong)
 }
 
-fn check_axes(what: &str, port: &Port, wanted: usize) -> Result<(), String> {
+pub(super) fn check_axes(what: &str, port: &Port, wanted: usize) -> Result<(), String> {
     let found = port.shape.len();
     if found == wanted {
         return Ok(());
@@ -208,14 +214,14 @@ fn check_axes(what: &str, port: &Port, wanted: usize) -> Result<(), String> {
 }
 
 /// What the axes of keys and values have in common.
-struct KvShape {
-    heads: usize,
-    head_dim: usize,
+pub(super) struct KvShape {
+    pub(super) heads: usize,
+    pub(super) head_dim: usize,
 }
 
 impl KvShape {
     /// By the graph's own numbers, where it has some, else by the configuration's.
-    fn of(port: &Port, expected: &Expected) -> Result<Self, String> {
+    pub(super) fn of(port: &Port, expected: &Expected) -> Result<Self, String> {
         check_axes("input", port, 4)?;
         let known = |axis: usize, configured: Option<usize>, what: &str| {
             let length = port.shape[axis].or(configured).filter(|&length| length > 0);
@@ -227,7 +233,7 @@ impl KvShape {
         Ok(Self { heads: known(1, config.kv_heads, "heads")?, head_dim: known(3, config.head_dim, "head size")? })
     }
 
-    fn check(&self, what: &str, port: &Port, kv_float: Float, expected: &Expected) -> Result<(), String> {
+    pub(super) fn check(&self, what: &str, port: &Port, kv_float: Float, expected: &Expected) -> Result<(), String> {
         check_axes(what, port, 4)?;
         let (name, file, config) = (&port.name, expected.config_file, expected.config);
         let found = float(what, port)?;

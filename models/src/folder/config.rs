@@ -18,6 +18,8 @@ pub struct ModelConfig {
     pub bos_token_id: Option<TokenId>,
     /// The tokens that end a text; a number or a list in the file.
     pub eos_token_ids: Vec<TokenId>,
+    /// The token that the decoder of a model with an encoder starts with.
+    pub decoder_start_token_id: Option<TokenId>,
     /// Layers with keys and values.
     pub layers: Option<usize>,
     /// Heads of keys and values.
@@ -26,12 +28,16 @@ pub struct ModelConfig {
     pub head_dim: Option<usize>,
 }
 
+/// Layers of the decoder, where there is an encoder too; else there are only those.
+const LAYERS: &[&str] = &["decoder_layers", "num_decoder_layers", "num_hidden_layers", "n_layer", "num_layers"];
+
 impl ModelConfig {
     /// Reads `config.json` of a model folder.
     pub fn open(folder: &Path) -> Result<Self> {
         let json = JsonObject::open_if_exists(&folder.join("config.json"))?
             .ok_or_else(|| Error::model_file(folder, "no `config.json`, which every model folder has"))?;
-        let heads = json.count_by_any_name(&["num_attention_heads", "n_head", "num_heads"])?;
+        let heads =
+            json.count_by_any_name(&["decoder_attention_heads", "num_attention_heads", "n_head", "num_heads"])?;
         let hidden = json.count_by_any_name(&["hidden_size", "n_embd", "d_model"])?;
         let head_dim = hidden.zip(heads).and_then(|(hidden, heads)| hidden.checked_div(heads));
         Ok(Self {
@@ -40,9 +46,10 @@ impl ModelConfig {
             max_position_embeddings: json.count_by_any_name(&["max_position_embeddings", "n_positions"])?,
             bos_token_id: json.token_ids("bos_token_id")?.first().copied(),
             eos_token_ids: json.token_ids("eos_token_id")?,
-            layers: json.count_by_any_name(&["num_hidden_layers", "n_layer", "num_layers"])?,
+            decoder_start_token_id: json.token_ids("decoder_start_token_id")?.first().copied(),
+            layers: json.count_by_any_name(LAYERS)?,
             kv_heads: json.count("num_key_value_heads")?.or(heads),
-            head_dim: json.count("head_dim")?.or(head_dim),
+            head_dim: json.count_by_any_name(&["head_dim", "d_kv"])?.or(head_dim),
         })
     }
 }

@@ -27,6 +27,7 @@ pub(super) fn open(folder: &Path) -> Result<Description> {
     }
     Ok(Description {
         onnx_path: graph(folder, &decoder)?,
+        encoder: None,
         names: names(&decoder)?,
         config: config(&model, &decoder)?,
         generation: generation(&json, &model)?,
@@ -83,6 +84,7 @@ fn config(model: &JsonObject, decoder: &JsonObject) -> Result<ModelConfig> {
         max_position_embeddings: model.count("context_length")?,
         bos_token_id: model.token_ids("bos_token_id")?.first().copied(),
         eos_token_ids: model.token_ids("eos_token_id")?,
+        decoder_start_token_id: None,
         layers: decoder.count("num_hidden_layers")?,
         kv_heads: decoder.count("num_key_value_heads")?,
         head_dim: decoder.count("head_size")?,
@@ -101,6 +103,7 @@ fn generation(json: &JsonObject, model: &JsonObject) -> Result<GenerationDefault
         top_p: search.number("top_p")?,
         min_p: search.number("min_p")?,
         repetition_penalty: search.number("repetition_penalty")?,
+        decoder_start_token_id: None,
         eos_token_ids,
     })
 }

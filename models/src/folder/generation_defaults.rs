@@ -24,6 +24,8 @@ pub struct GenerationDefaults {
     pub min_p: Option<f32>,
     /// Divides positive and multiplies negative logits of tokens already seen; it acts on greedy decoding too.
     pub repetition_penalty: Option<f32>,
+    /// The token that a decoder behind an encoder starts with.
+    pub decoder_start_token_id: Option<TokenId>,
     /// The tokens that end the answer: here those of `generation_config.json`, and in
     /// [`ModelFolder::generation`](super::ModelFolder::generation) those of `config.json` and the tokenizer as well.
     pub eos_token_ids: Vec<TokenId>,
@@ -42,6 +44,7 @@ impl GenerationDefaults {
             top_p: json.number("top_p")?,
             min_p: json.number("min_p")?,
             repetition_penalty: json.number("repetition_penalty")?,
+            decoder_start_token_id: json.token_ids("decoder_start_token_id")?.first().copied(),
             eos_token_ids: json.token_ids("eos_token_id")?,
         })
     }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! config.json              what the model is          required
-//! onnx/model.onnx          its graph                  required; `graph_file.rs` has the other names and places
+//! onnx/model.onnx          its graph                  required; `graph_file.rs` has the other names and places, and the
+//!                                                     graphs of models with an encoder
 //! tokenizer.json           text <-> token ids         required
 //! tokenizer_config.json    special tokens, template   optional
 //! chat_template.jinja      the template by itself     optional, wins over tokenizer_config.json
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 
 pub use config::ModelConfig;
 pub use generation_defaults::GenerationDefaults;
+pub(crate) use graph_file::EncoderFiles;
 pub use names::GraphNames;
 pub use task::Task;
 
@@ -54,6 +56,8 @@ pub struct ModelFolder {
     pub kind: FolderKind,
     /// The ONNX file in it.
     pub onnx_path: PathBuf,
+    /// The graphs of a model with an encoder, of which `onnx_path` begins a text.
+    pub(crate) encoder: Option<EncoderFiles>,
     /// Which of several graphs that is; `None` for the one without a name.
     pub variant: Option<String>,
     /// Under which names that takes what; [`FolderKind::Veridraft`] has its own.
@@ -106,17 +110,16 @@ impl ModelFolder {
         let path = path.as_ref();
         check_is_folder(path)?;
         let task = Task::of(path)?;
-        let Description { onnx_path, names, config, mut generation } = match path.join(genai_config::FILE).is_file() {
-            true if variant.is_some() => return Err(no_variants(path)),
-            true => genai_config::open(path)?,
-            false => Description {
-                onnx_path: graph_file::find(path, variant)?,
-                names: GraphNames::default(),
-                config: ModelConfig::open(path)?,
-                generation: GenerationDefaults::open(path)?,
-            },
-        };
+        let Description { onnx_path, encoder, names, config, mut generation } =
+            match path.join(genai_config::FILE).is_file() {
+                true if variant.is_some() => return Err(no_variants(path)),
+                true => genai_config::open(path)?,
+                false => description(path, variant)?,
+            };
         let onnx = OnnxFile::open(&onnx_path)?;
+        for file in encoder.iter().flat_map(|files| [Some(&files.encoder), files.goes_on.as_ref()]).flatten() {
+            OnnxFile::open(file)?;
+        }
         let tokenizer = Tokenizer::open(path)?;
         generation.eos_token_ids =
             merge_end_tokens([&generation.eos_token_ids[..], &config.eos_token_ids[..], tokenizer.eos().as_slice()]);
@@ -124,6 +127,7 @@ impl ModelFolder {
             path: path.to_owned(),
             kind: kind(path, &onnx),
             onnx_path,
+            encoder,
             variant: variant.map(str::to_owned),
             names,
             onnx,
@@ -133,6 +137,16 @@ impl ModelFolder {
             tokenizer,
             chat_template: ChatTemplate::open(path)?,
         })
+    }
+
+    /// The token that a decoder behind an encoder starts with; `None` for a decoder by itself.
+    pub fn decoder_start(&self) -> Result<Option<TokenId>> {
+        if self.encoder.is_none() {
+            return Ok(None);
+        }
+        let named = self.generation.decoder_start_token_id.or(self.config.decoder_start_token_id);
+        let missing = || Error::model_file(&self.path, "the configuration names no `decoder_start_token_id`");
+        named.map(Some).ok_or_else(missing)
     }
 
     /// The file that [`generation`](Self::generation) is of, whether it is there or not.
@@ -145,16 +159,30 @@ impl ModelFolder {
 
     /// The graph and the files beside it that its weights lie in.
     pub fn graph_files(&self) -> Vec<PathBuf> {
-        [vec![self.onnx_path.clone()], self.onnx.data_files(&self.onnx_path)].concat()
+        let others = self.encoder.iter().flat_map(|files| [Some(&files.encoder), files.goes_on.as_ref()]).flatten();
+        [vec![self.onnx_path.clone()], self.onnx.data_files(&self.onnx_path), others.cloned().collect()].concat()
     }
 }
 
 /// What the configuration files say, whichever they are.
 struct Description {
     onnx_path: PathBuf,
+    encoder: Option<EncoderFiles>,
     names: GraphNames,
     config: ModelConfig,
     generation: GenerationDefaults,
+}
+
+fn description(path: &Path, variant: Option<&str>) -> Result<Description> {
+    let encoder = graph_file::find_with_encoder(path, variant)?;
+    let begins = encoder.as_ref().map(|files| files.begins.clone());
+    Ok(Description {
+        onnx_path: begins.map_or_else(|| graph_file::find(path, variant), Ok)?,
+        encoder,
+        names: GraphNames::default(),
+        config: ModelConfig::open(path)?,
+        generation: GenerationDefaults::open(path)?,
+    })
 }
 
 fn kind(path: &Path, onnx: &OnnxFile) -> FolderKind {

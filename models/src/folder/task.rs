@@ -52,13 +52,14 @@ impl Task {
         Ok(if has("ForMaskedLM") || is_bidirectional && !runs_as_decoder { Self::Masked } else { Self::Causal })
     }
 
-    /// Refuses a folder whose model is made for something else.
+    /// Refuses a folder whose model is made for something else. A model with an encoder is taken for a causal one too: both
+    /// produce text, and what a decoder alone can do refuses it by itself.
     pub(super) fn expect(self, expected: Self, folder: &Path) -> Result<()> {
         let instead = match self {
-            _ if self == expected => return Ok(()),
+            _ if self == expected || (self, expected) == (Self::EncoderDecoder, Self::Causal) => return Ok(()),
             Self::Causal => "`veridraft generate` continues texts with it",
             Self::Masked => "`veridraft fill` fills blanks with it, `perplexity --recipe pll` scores texts",
-            Self::EncoderDecoder => "no command runs it yet",
+            Self::EncoderDecoder => "`veridraft generate` answers texts with it",
         };
         Err(Error::model_file(folder, format!("holds {self}, expected {expected}; {instead}")))
     }

@@ -57,6 +57,7 @@ fn a_whole_folder_gives_everything() {
         top_p: Some(0.95),
         min_p: Some(0.05),
         repetition_penalty: Some(1.1),
+        decoder_start_token_id: None,
         eos_token_ids: vec![1, 3, 2],
     };
     assert_eq!(model.generation, generation);

@@ -4,7 +4,7 @@
 //! The longest end of a sequence that occurred before is sought in the sequence itself, in the outputs of finished
 //! sequences with their prompts, and in a corpus. What followed there is counted, and grows into a tree. The paper
 //! keeps suffix trees and scores a tree for each length of match; here suffix automata hold the same counts, and the
-//! longest matches of all indexes grow into one tree.
+//! longest matches of all indexes grow into one tree. A sequence's source counts as text of its own before its first token.
 //!
 //! A sequence joins the shared texts when it is released. Until then others do not see it, so that an index never
 //! counts a sequence's own end, and what a sequence is offered does not depend on how far its neighbours have come.
@@ -21,7 +21,7 @@ use self::context::Context;
 use self::memory::{Cursor, Memory};
 use super::suffix_automaton::SuffixAutomaton;
 use super::{Draft, DraftRequest, Drafter};
-use crate::{Result, SequenceId};
+use crate::{Request, Result, SequenceId};
 
 /// Settings of [`Suffix`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +90,13 @@ impl Default for Suffix {
 impl Drafter for Suffix {
     fn name(&self) -> &'static str {
         "suffix"
+    }
+
+    fn begin(&mut self, sequence: SequenceId, request: &Request) {
+        let Some(source) = &request.source else { return };
+        let known = self.sequences.entry(sequence).or_default();
+        source.iter().for_each(|&token| known.index.push(token));
+        known.index.end_text();
     }
 
     fn extend(&mut self, sequence: SequenceId, tokens: &[TokenId]) {
