@@ -61,7 +61,14 @@ fn bench(criterion: &mut Criterion, simd: Simd, kv_type: KvType, context: usize,
     group.bench_function(BenchmarkId::new(format!("context {context}"), format!("{rows} rows")), |bencher| {
         bencher.iter(|| {
             let pages = layers.next().expect("a cycle never ends");
-            let attention = Attention { config: &CONFIG, pages, rows: &checked, queries: part(0), cos_sin: None };
+            let attention = Attention {
+                config: &CONFIG,
+                pages,
+                rows: &checked,
+                queries: part(0),
+                cos_sin: None,
+                position_bias: None,
+            };
             attend(simd, attention, &mut output, &Serial);
         });
     });

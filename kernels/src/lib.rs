@@ -14,7 +14,8 @@ mod simd;
 mod error;
 
 pub use attention::{
-    Attention, AttentionConfig, CheckedRows, Columns, KvType, LayerPages, PagedRows, QueryKeyNorm, append, attend,
+    Attention, AttentionConfig, CheckedRows, Columns, KvType, LayerPages, PagedRows, PositionBias, QueryKeyNorm,
+    append, attend,
 };
 pub use error::{Error, Result};
 pub use matmul::{MatMul, RmsNorm, matmul};

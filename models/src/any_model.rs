@@ -31,7 +31,7 @@ pub struct AnyModel {
 impl UnsizedAnyModel {
     /// Opens the graph of a folder.
     pub fn open(runtime: &Runtime, folder: &ModelFolder, config: CausalModelConfig) -> Result<Self> {
-        if let Some(files) = &folder.encoder {
+        if let Some(files) = folder.encoder.as_ref().filter(|_| folder.kind != FolderKind::Veridraft) {
             let opened = UnsizedEncoderDecoderModel::open(runtime, folder, files, config)?;
             return Ok(Self::EncoderDecoder(Box::new(opened)));
         }

@@ -67,7 +67,8 @@ impl VeridraftAttention {
         let mut output = vec![0.0; pass.rows * HEADS * HEAD_DIM];
         for pages in layers {
             append(&CONFIG, pages, &rows, part(HEADS), part(HEADS + KV_HEADS), cos_sin.as_ref());
-            let attention = Attention { config: &CONFIG, pages, rows: &rows, queries: part(0), cos_sin };
+            let attention =
+                Attention { config: &CONFIG, pages, rows: &rows, queries: part(0), cos_sin, position_bias: None };
             attend(*simd, attention, &mut output, &*pool);
         }
     }

@@ -6,7 +6,7 @@ use super::pages::with_pool;
 use super::partial::Partials;
 use super::plan::{Group, Plan};
 use super::walk::Walk;
-use super::{AttentionConfig, CheckedRows, Columns, LayerPages};
+use super::{AttentionConfig, CheckedRows, Columns, LayerPages, PositionBias};
 use crate::lanes::{Lanes, Program, dispatch};
 use crate::parallel::{Parallel, Serial};
 use crate::rotary::CosSin;
@@ -25,6 +25,8 @@ pub struct Attention<'a> {
     pub queries: Columns<'a>,
     /// Rotation of the queries.
     pub cos_sin: Option<CosSin<'a>>,
+    /// What scores are moved by; `None` where rows see what stands behind them.
+    pub position_bias: Option<PositionBias<'a>>,
 }
 
 /// Attends with every row over its sequence; `output` is `[rows, heads * head_dim]`.

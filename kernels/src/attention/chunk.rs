@@ -111,6 +111,7 @@ impl<L: Lanes, E: Element, const QUERIES: usize, const KEYS: usize, const OUTPUT
 
     fn soften(&mut self, blocks: &[Block<E>]) {
         self.score_branches();
+        self.add_position_bias();
         let softcap = self.walk.attention.config.softcap;
         for ((state, seen), scores) in self.states.iter_mut().zip(&self.seen).zip(self.weights.iter_mut()) {
             if !seen.is_empty() {
@@ -173,6 +174,18 @@ impl<'a, L: Lanes, E: Element, const QUERIES: usize, const KEYS: usize, const OU
         let start = self.seen.iter().map(|seen| seen.start).min().unwrap_or(0);
         let end = self.seen.iter().map(|seen| seen.end).max().unwrap_or(0);
         start..end.min(self.table_end)
+    }
+
+    /// Moves the scores that queries see by how far their keys stand before them.
+    fn add_position_bias(&mut self) {
+        let Some(bias) = &self.walk.attention.position_bias else { return };
+        let (group, kv_head) = (self.walk.attention.config.group(), self.walk.group.kv_head);
+        for (index, scores) in self.weights.iter_mut().enumerate() {
+            let head = kv_head * group + (self.first_query + index) % group;
+            let seen = self.seen[index].clone();
+            let first = self.first + seen.start;
+            bias.add(head, self.rows[index].position, first, &mut scores[seen]);
+        }
     }
 
     /// Scores of positions on branches, eight keys at a time laid side by side, for all queries of a row.

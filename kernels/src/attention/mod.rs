@@ -5,7 +5,8 @@
 //! Gimelshein 2018; cut as in Flash-Decoding, Dao et al. 2023), and chunks are merged in order:
 //!
 //! ```text
-//! score(j)   = scale * (((q0 k0) + q1 k1) + ...)                one sum, over the head in order; then bent by itself
+//! score(j)   = scale * (((q0 k0) + q1 k1) + ...)                one sum, over the head in order; then, by itself,
+//!                                                               moved by the distance and bent
 //! chunk c    : m = max score(j), p(j) = exp(score(j) - m)       j in the chunk and seen by the row
 //!              l = sum p(j), eight sums by j mod 8, then added in order
 //!              o = ((p(j0) v(j0)) + p(j1) v(j1)) + ...          one sum for each number of the head, over j in order
@@ -29,6 +30,7 @@ mod kv_type;
 mod pages;
 mod partial;
 mod plan;
+mod position_bias;
 mod rows;
 mod softmax;
 #[cfg(test)]
@@ -44,6 +46,7 @@ pub use config::AttentionConfig;
 pub use head_norm::QueryKeyNorm;
 pub use kv_type::KvType;
 pub use pages::LayerPages;
+pub use position_bias::PositionBias;
 pub use rows::{CheckedRows, PagedRows};
 
 /// Positions in a chunk of a row's walk.

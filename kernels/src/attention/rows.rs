@@ -71,6 +71,24 @@ pub(crate) struct Sequence {
 }
 
 impl CheckedRows {
+    /// `rows` rows that see all of `positions` positions, in blocks 0, 1, 2 ..., and write none: the decoder's over a source.
+    pub fn over_source(config: &AttentionConfig, rows: usize, positions: usize) -> Result<Self> {
+        config.check()?;
+        Error::unless(rows > 0 && positions > 0, || {
+            format!("{rows} rows over a source of {positions} positions, expected at least one of each")
+        })?;
+        let blocks = positions.div_ceil(config.block_tokens);
+        let row = Row { position: positions - 1, slot: 0, seen: 0..positions, branch: 0..0 };
+        let sequence = Sequence { rows: 0..rows, table_positions: positions, blocks: (0..blocks).collect() };
+        Ok(Self {
+            config: config.clone(),
+            blocks,
+            rows: vec![row; rows],
+            sequences: vec![sequence],
+            branches: Vec::new(),
+        })
+    }
+
     /// Panics unless the rows were checked for `config` and a pool no larger than `pages`.
     pub(super) fn assert_fit(&self, config: &AttentionConfig, pages: &LayerPages) {
         assert_eq!(&self.config, config, "rows checked for this configuration");

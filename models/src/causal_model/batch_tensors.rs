@@ -12,6 +12,8 @@ pub(crate) struct BatchTensors {
     pub(crate) slot_mapping: Vec<i32>,
     pub(crate) block_tables: Vec<i32>,
     pub(crate) sequences: usize,
+    /// `[sequences]`, or empty without an encoder.
+    pub(crate) sources: Vec<i64>,
     pub(crate) blocks_per_table: usize,
     pub(crate) query_starts: Vec<i32>,
     pub(crate) tree_mask: Vec<bool>,
@@ -21,13 +23,13 @@ pub(crate) struct BatchTensors {
 }
 
 impl BatchTensors {
-    pub(crate) fn new(batch: &Batch, vocabulary: usize) -> Result<Self> {
+    pub(crate) fn new(batch: &Batch, vocabulary: usize, has_encoder: bool) -> Result<Self> {
         let rows = batch.rows();
         let sequences = batch.block_tables.len();
         same("positions", batch.positions.len(), rows)?;
         same("slot mappings", batch.slot_mapping.len(), rows)?;
         same("query starts", batch.query_starts.len(), sequences + 1)?;
-        same("sources", batch.sources.len(), 0)?;
+        same("sources", batch.sources.len(), if has_encoder { sequences } else { 0 })?;
         let token = batch.token_ids.iter().find(|&&token| token as usize >= vocabulary);
         if let Some(token) = token {
             return Err(Error::Batch(format!("token {token}, expected less than the vocabulary, {vocabulary}")));
@@ -48,6 +50,7 @@ impl BatchTensors {
             slot_mapping: signed(&batch.slot_mapping)?,
             block_tables: padded.collect(),
             sequences,
+            sources: batch.sources.iter().map(|source| source.0 as i64).collect(),
             blocks_per_table,
             query_starts: signed(&batch.query_starts)?,
             tree_mask,

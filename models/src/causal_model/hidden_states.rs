@@ -20,7 +20,7 @@ impl CausalModel {
     /// [`forward`](crate::LanguageModel::forward), and the hidden states that the checkpoint was exported with, in the
     /// order of [`Metadata::hidden_states`](super::Metadata::hidden_states).
     pub fn forward_with_hidden_states(&mut self, batch: &Batch) -> Result<(Logits, Vec<HiddenStates>)> {
-        let tensors = BatchTensors::new(batch, self.metadata.vocabulary)?;
+        let tensors = BatchTensors::new(batch, self.metadata.vocabulary, self.encoder.is_some())?;
         let outputs = run(&mut self.session, &self.pool, tensors)?;
         let logits = logits(&outputs, &self.path, batch, &self.metadata)?;
         let states = self.metadata.hidden_states.iter().map(|&layers| {

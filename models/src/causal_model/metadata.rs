@@ -10,6 +10,9 @@ use crate::{Error, Result};
 /// The version of Veridraft's graph conventions: inputs, outputs and metadata keys.
 pub const FORMAT_VERSION: &str = "2";
 
+/// The key that a decoder behind an encoder has.
+pub(crate) const SOURCE_LENGTH: &str = "veridraft.source_length";
+
 /// The self-description of a model file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metadata {
@@ -25,6 +28,8 @@ pub struct Metadata {
     pub context_length: usize,
     /// Transformer layers.
     pub layers: usize,
+    /// Tokens in one source, at most, of a model with an encoder.
+    pub source_length: Option<usize>,
     /// Numbers of layers behind which the graph gives out the residual stream, in the order of the outputs.
     pub hidden_states: Vec<usize>,
 }
@@ -65,6 +70,7 @@ impl Metadata {
             vocabulary: count("veridraft.vocabulary")?,
             context_length: count("veridraft.context_length")?,
             layers: count("veridraft.layers")?,
+            source_length: metadata.custom(SOURCE_LENGTH).map(|_| count(SOURCE_LENGTH)).transpose()?,
             hidden_states: hidden_states(metadata.custom("veridraft.hidden_states").as_deref())
                 .map_err(|reason| Error::model_file(path, reason))?,
         })

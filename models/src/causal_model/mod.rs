@@ -1,12 +1,14 @@
 //! A causal language model exported by Veridraft, run by ONNX Runtime on the CPU over paged KV.
 
 mod batch_tensors;
+pub(crate) mod encoder;
 mod hidden_states;
 pub(crate) mod kv_pages;
 mod matmul_operators;
-mod metadata;
+pub(crate) mod metadata;
 mod pass;
 mod profile;
+pub(crate) mod source_pages;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +17,7 @@ use ort::session::{Session, SessionOutputs};
 use veridraft_kernels::{KvType, Parallel, Pool, Simd};
 
 use self::batch_tensors::BatchTensors;
+use self::encoder::Encoder;
 pub use self::hidden_states::HiddenStates;
 use self::kv_pages::{BLOCK_TOKENS, KvPages};
 pub use self::matmul_operators::MatMulOperators;
@@ -22,10 +25,11 @@ pub use self::metadata::{FORMAT_VERSION, Metadata};
 use self::pass::{rows_of, run};
 pub use self::profile::Profile;
 use self::profile::TraceFolder;
+use self::source_pages::SourcePages;
 use crate::error::one_line;
 use crate::operators::{DOMAIN, Embedding, MatMul, PagedAttention};
 use crate::runtime::Runtime;
-use crate::{Batch, CacheSpec, Error, LanguageModel, Limits, Logits, Result};
+use crate::{Batch, CacheSpec, EncoderSpec, Error, LanguageModel, Limits, Logits, Result, SourceId, TokenId};
 
 /// Rows in one forward pass, at most; what row-exactness is tested up to.
 const MAX_ROWS: usize = 2048;
@@ -70,7 +74,9 @@ impl Default for CausalModelConfig {
 pub struct UnsizedModel {
     path: PathBuf,
     session: Session,
+    encoder: Option<Encoder>,
     pages: Arc<KvPages>,
+    sources: Arc<SourcePages>,
     pool: Arc<Pool>,
     metadata: Metadata,
     block_bytes: usize,
@@ -81,7 +87,9 @@ pub struct UnsizedModel {
 pub struct CausalModel {
     path: PathBuf,
     session: Session,
+    encoder: Option<Encoder>,
     pages: Arc<KvPages>,
+    sources: Arc<SourcePages>,
     pool: Arc<Pool>,
     cache: CacheSpec,
     metadata: Metadata,
@@ -89,16 +97,25 @@ pub struct CausalModel {
 }
 
 impl UnsizedModel {
-    /// Opens an ONNX file that `veridraft export` wrote; `kv_memory` of the settings is left for later.
+    /// Opens an ONNX file that `veridraft export` wrote, and the encoder beside it where it says that there is one;
+    /// `kv_memory` of the settings is left for later.
     pub fn open(runtime: &Runtime, path: &Path, config: CausalModelConfig) -> Result<Self> {
-        let pages = Arc::new(KvPages::new(config.kv));
+        let (pages, sources) = (Arc::new(KvPages::new(config.kv)), Arc::new(SourcePages::new(config.kv)));
         let pool = Arc::new(Pool::new(config.threads).map_err(Error::Threads)?);
         let trace = if config.profile { Some(TraceFolder::create()?) } else { None };
-        let session = open_session(runtime, path, (&pages, &pool), config, trace.as_ref())
-            .map_err(|error| Error::model_file(path, format!("ONNX Runtime cannot open it: {}", one_line(&error))))?;
+        let operators = Operators { pages: &pages, sources: &sources, pool: &pool };
+        let session = operators.open_session(runtime, path, config, trace.as_ref())?;
         let metadata = Metadata::read(&session, path)?;
         let block_bytes = pages.block_bytes().map_err(|reason| Error::model_file(path, reason))?;
-        Ok(Self { path: path.to_owned(), session, pages, pool, metadata, block_bytes, trace })
+        let encoder = match metadata.source_length {
+            Some(length) => {
+                let path = path.with_file_name(encoder::FILE);
+                let session = operators.open_session(runtime, &path, config, None)?;
+                Some(Encoder::new(&path, session, length))
+            }
+            None => None,
+        };
+        Ok(Self { path: path.to_owned(), session, encoder, pages, sources, pool, metadata, block_bytes, trace })
     }
 
     /// Bytes of one block of the KV cache, keys and values of all layers.
@@ -113,11 +130,11 @@ impl UnsizedModel {
 
     /// Makes the KV cache: as many blocks as `bytes` pay for; `None` is one whole context, at most 1 GiB.
     pub fn with_memory(self, bytes: Option<u64>) -> Result<CausalModel> {
-        let Self { path, session, pages, pool, metadata, block_bytes, trace } = self;
+        let Self { path, session, encoder, pages, sources, pool, metadata, block_bytes, trace } = self;
         let blocks = block_count(bytes, block_bytes, metadata.context_length)?;
         pages.allocate(blocks).map_err(Error::Setting)?;
         let cache = CacheSpec { block_tokens: BLOCK_TOKENS, blocks: pages.blocks(), block_bytes };
-        Ok(CausalModel { path, session, pages, pool, cache, metadata, trace })
+        Ok(CausalModel { path, session, encoder, pages, sources, pool, cache, metadata, trace })
     }
 }
 
@@ -180,9 +197,25 @@ impl LanguageModel for CausalModel {
     }
 
     fn forward(&mut self, batch: &Batch) -> Result<Logits> {
-        let tensors = BatchTensors::new(batch, self.metadata.vocabulary)?;
+        let tensors = BatchTensors::new(batch, self.metadata.vocabulary, self.encoder.is_some())?;
         let outputs = run(&mut self.session, &self.pool, tensors)?;
         logits(&outputs, &self.path, batch, &self.metadata)
+    }
+
+    fn encoder(&self) -> Option<EncoderSpec> {
+        let encoder = self.encoder.as_ref()?;
+        let (source_length, vocabulary) = (encoder.source_length, self.metadata.vocabulary);
+        Some(EncoderSpec { source_length, vocabulary, shares_vocabulary: true })
+    }
+
+    fn encode(&mut self, source: &[TokenId]) -> Result<SourceId> {
+        let refuse = || Error::Batch("a source to be encoded by a model without an encoder".to_owned());
+        let encoder = self.encoder.as_mut().ok_or_else(refuse)?;
+        encoder.encode(source, &self.pool, &self.sources)
+    }
+
+    fn drop_source(&mut self, source: SourceId) {
+        self.sources.drop_source(source.0 as i64);
     }
 }
 
@@ -197,28 +230,50 @@ fn logits(outputs: &SessionOutputs, path: &Path, batch: &Batch, metadata: &Metad
     }
 }
 
-fn open_session(
-    runtime: &Runtime,
-    path: &Path,
-    (pages, pool): (&Arc<KvPages>, &Arc<Pool>),
-    config: CausalModelConfig,
-    trace: Option<&TraceFolder>,
-) -> ort::Result<Session> {
-    let domain = ort::operator::OperatorDomain::new(DOMAIN)?
-        .add(PagedAttention { pages: pages.clone(), pool: pool.clone(), simd: config.simd })?
-        .add(MatMul { pool: pool.clone(), simd: config.simd })?
-        .add(Embedding)?;
-    let _creating = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut builder = Session::builder(runtime.environment())?
-        .with_intra_threads(pool.threads())?
-        // Its threads serve operators other than ours, and while those of the pool work they must not spin beside them.
-        .with_intra_op_spinning(false)?
-        .with_inter_threads(1)?
-        .with_operators(domain)?;
-    if let Some(folder) = trace {
-        builder = builder.with_profiling(folder.prefix())?;
+/// What the operators of a session read.
+#[derive(Clone, Copy)]
+struct Operators<'a> {
+    pages: &'a Arc<KvPages>,
+    sources: &'a Arc<SourcePages>,
+    pool: &'a Arc<Pool>,
+}
+
+impl Operators<'_> {
+    fn open_session(
+        self,
+        runtime: &Runtime,
+        path: &Path,
+        config: CausalModelConfig,
+        trace: Option<&TraceFolder>,
+    ) -> Result<Session> {
+        let opened = self.try_open(runtime, path, config, trace);
+        opened.map_err(|error| Error::model_file(path, format!("ONNX Runtime cannot open it: {}", one_line(&error))))
     }
-    builder.commit_from_file(path)
+
+    fn try_open(
+        self,
+        runtime: &Runtime,
+        path: &Path,
+        config: CausalModelConfig,
+        trace: Option<&TraceFolder>,
+    ) -> ort::Result<Session> {
+        let (pages, sources, pool) = (self.pages.clone(), self.sources.clone(), self.pool.clone());
+        let domain = ort::operator::OperatorDomain::new(DOMAIN)?
+            .add(PagedAttention { pages, sources, pool, simd: config.simd })?
+            .add(MatMul { pool: self.pool.clone(), simd: config.simd })?
+            .add(Embedding)?;
+        let _creating = CREATING.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut builder = Session::builder(runtime.environment())?
+            .with_intra_threads(self.pool.threads())?
+            // Its threads serve operators other than ours, and while those of the pool work they must not spin beside them.
+            .with_intra_op_spinning(false)?
+            .with_inter_threads(1)?
+            .with_operators(domain)?;
+        if let Some(folder) = trace {
+            builder = builder.with_profiling(folder.prefix())?;
+        }
+        builder.commit_from_file(path)
+    }
 }
 
 /// Blocks that a budget pays for, at least one. Without a budget, no more than one whole context.

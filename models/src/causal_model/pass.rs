@@ -12,7 +12,7 @@ use crate::{Error, Result};
 
 /// Runs the graph over a batch; all of its outputs come back.
 pub(super) fn run<'s>(session: &'s mut Session, pool: &Pool, tensors: BatchTensors) -> Result<SessionOutputs<'s>> {
-    let inputs: Vec<(&str, SessionInputValue)> = vec![
+    let mut inputs: Vec<(&str, SessionInputValue)> = vec![
         ("input_ids", tensor([tensors.rows()], tensors.input_ids)?),
         ("positions", tensor([tensors.positions.len()], tensors.positions)?),
         ("slot_mapping", tensor([tensors.slot_mapping.len()], tensors.slot_mapping)?),
@@ -21,6 +21,9 @@ pub(super) fn run<'s>(session: &'s mut Session, pool: &Pool, tensors: BatchTenso
         ("tree_mask", tensor([tensors.mask_rows, tensors.mask_width], tensors.tree_mask)?),
         ("logit_rows", tensor([tensors.logit_rows.len()], tensors.logit_rows)?),
     ];
+    if !tensors.sources.is_empty() {
+        inputs.push(("sources", tensor([tensors.sources.len()], tensors.sources)?));
+    }
     let _awake = pool.pass();
     session.run(inputs).map_err(|error| Error::Runtime(one_line(&error)))
 }

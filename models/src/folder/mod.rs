@@ -33,6 +33,8 @@ pub(crate) use graph_file::EncoderFiles;
 pub use names::GraphNames;
 pub use task::Task;
 
+use crate::causal_model::encoder;
+use crate::causal_model::metadata::SOURCE_LENGTH;
 use crate::onnx_file::OnnxFile;
 use crate::{ChatTemplate, Error, Result, TokenId, Tokenizer};
 
@@ -120,6 +122,7 @@ impl ModelFolder {
         for file in encoder.iter().flat_map(|files| [Some(&files.encoder), files.goes_on.as_ref()]).flatten() {
             OnnxFile::open(file)?;
         }
+        let encoder = encoder.or_else(|| of_export(&onnx, &onnx_path));
         let tokenizer = Tokenizer::open(path)?;
         generation.eos_token_ids =
             merge_end_tokens([&generation.eos_token_ids[..], &config.eos_token_ids[..], tokenizer.eos().as_slice()]);
@@ -137,6 +140,11 @@ impl ModelFolder {
             tokenizer,
             chat_template: ChatTemplate::open(path)?,
         })
+    }
+
+    /// Whether the model has an encoder, which reads a source.
+    pub fn has_encoder(&self) -> bool {
+        self.encoder.is_some()
     }
 
     /// The token that a decoder behind an encoder starts with; `None` for a decoder by itself.
@@ -193,6 +201,13 @@ fn kind(path: &Path, onnx: &OnnxFile) -> FolderKind {
     } else {
         FolderKind::HuggingFace
     }
+}
+
+/// The graphs of a model with an encoder that Veridraft exported.
+fn of_export(onnx: &OnnxFile, onnx_path: &Path) -> Option<EncoderFiles> {
+    onnx.metadata(SOURCE_LENGTH)?;
+    let encoder = onnx_path.with_file_name(encoder::FILE);
+    Some(EncoderFiles { encoder, begins: onnx_path.to_owned(), goes_on: None })
 }
 
 fn no_variants(path: &Path) -> Error {

@@ -9,11 +9,16 @@
 //! 4 query_starts   i32      [sequences + 1]
 //! 5 tree_mask      bool     [rows, width]          width 0: every sequence is a chain
 //! 6 cos_sin        f32      [positions, rotary_dim]    optional; cosines, then sines
-//! 7 position_bias    in the schema, refused so far
+//! 7 position_bias f32    [heads, distances]     optional, of kind "self": added to scores, by how far a key stands before
+//!                                              its query; the last of a head for all that stand further
 //! 8 q_norm         f32      [head_dim] or [heads * head_dim]       optional: RMS normalisation before rotation, of
 //! 9 k_norm         f32      [head_dim] or [kv_heads * head_dim]    each head or of all together; both or neither
+//! 10 sources       i64      [sequences]            of kind "cross" alone: whose keys and values each sequence reads
 //! output           f32      [rows, heads * head_dim]
 //! ```
+//!
+//! Of kind "cross" `qkv` is q alone, `[rows, heads * head_dim]`, and every row sees all of its sequence's source; of the
+//! other inputs `query_starts` counts.
 //!
 //! Attributes: `version`, `layer`, `heads`, `kv_heads`, `head_dim`, `scale`, `rotary_dim` (0 = none), `interleaved`,
 //! `window` (0 = all), `softcap` (0 = none), `kind` ("self" or "cross"); `norm_epsilon` where q and k are normalised.
@@ -21,21 +26,33 @@
 use std::sync::Arc;
 
 use ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorInput, OperatorOutput};
-use ort::value::TensorElementType::{Bool, Float32, Int32};
+use ort::value::TensorElementType::{Bool, Float32, Int32, Int64};
 use veridraft_kernels::{
-    Attention, AttentionConfig, Columns, CosSin, LayerPages, PagedRows, Pool, QueryKeyNorm, Simd, append, attend,
+    Attention, AttentionConfig, CheckedRows, Columns, CosSin, LayerPages, PagedRows, Pool, PositionBias, QueryKeyNorm,
+    Simd, append, attend,
 };
 
 use super::node::{Attributes, Axed, Inputs, guarded, write_output};
 use crate::causal_model::kv_pages::{BLOCK_TOKENS, KvPages};
+use crate::causal_model::source_pages::SourcePages;
 
 const VERSION: i64 = 1;
 
 /// The operator, for graphs over one pool.
 pub(crate) struct PagedAttention {
     pub(crate) pages: Arc<KvPages>,
+    pub(crate) sources: Arc<SourcePages>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) simd: Simd,
+}
+
+/// Whose keys and values are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The sequence's own.
+    Own,
+    /// Its source's.
+    Cross,
 }
 
 /// One node of a graph.
@@ -44,7 +61,9 @@ pub(crate) struct PagedAttentionKernel {
     config: AttentionConfig,
     /// Added to the mean square of q and k; `None` where they are not normalised.
     norm_epsilon: Option<f32>,
+    kind: Kind,
     pages: Arc<KvPages>,
+    sources: Arc<SourcePages>,
     pool: Arc<Pool>,
     simd: Simd,
 }
@@ -58,7 +77,7 @@ impl Operator for PagedAttention {
 
     fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
         let required = [Float32, Int32, Int32, Int32, Int32, Bool].map(OperatorInput::required);
-        let optional = [Float32, Float32, Float32, Float32].map(OperatorInput::optional);
+        let optional = [Float32, Float32, Float32, Float32, Int64].map(OperatorInput::optional);
         required.into_iter().chain(optional)
     }
 
@@ -70,15 +89,24 @@ impl Operator for PagedAttention {
         let attributes = Attributes::new(context);
         let (layer, config) = layer_and_config(&attributes).map_err(|reason| attributes.error(&reason))?;
         let norm_epsilon = attributes.optional_number("norm_epsilon");
-        self.pages.announce(layer, &config).map_err(|reason| attributes.error(&reason))?;
-        let (pages, pool) = (self.pages.clone(), self.pool.clone());
-        Ok(PagedAttentionKernel { layer, config, norm_epsilon, pages, pool, simd: self.simd })
+        let kind = kind(&attributes).map_err(|reason| attributes.error(&reason))?;
+        let announced = match kind {
+            Kind::Own => self.pages.announce(layer, &config),
+            Kind::Cross => self.sources.announce(layer, &config),
+        };
+        announced.map_err(|reason| attributes.error(&reason))?;
+        let (pages, sources, pool) = (self.pages.clone(), self.sources.clone(), self.pool.clone());
+        Ok(PagedAttentionKernel { layer, config, norm_epsilon, kind, pages, sources, pool, simd: self.simd })
     }
 }
 
 impl Kernel for PagedAttentionKernel {
     fn compute(&mut self, context: &ComputeContext) -> ort::Result<()> {
         let inputs = Inputs::new(context)?;
+        if self.kind == Kind::Cross {
+            let name = || format!("PagedAttention over sources, layer {}", self.layer);
+            return guarded(name, || self.run_over_sources(context, &inputs));
+        }
         let mut pages = self.pages.layer(self.layer).ok_or_else(|| ort::Error::new("the KV pool has no pages yet"))?;
         guarded(|| format!("PagedAttention, layer {}", self.layer), || self.run(context, &inputs, &mut pages))
     }
@@ -113,9 +141,10 @@ impl PagedAttentionKernel {
         let rows = PagedRows { positions, slot_mapping, block_tables, blocks_per_table, query_starts, tree };
         let rows = rows.check(config, self.pages.blocks(), cos_sin.as_ref()).map_err(|error| error.to_string())?;
         let normalized = self.normalized(inputs, qkv)?;
+        let position_bias = self.position_bias(inputs)?;
         let columns = |offset| Columns { data: normalized.as_deref().unwrap_or(qkv), stride, offset };
         append(config, pages, &rows, columns(query_columns), columns(query_columns + kv_columns), cos_sin.as_ref());
-        let attention = Attention { config, pages, rows: &rows, queries: columns(0), cos_sin };
+        let attention = Attention { config, pages, rows: &rows, queries: columns(0), cos_sin, position_bias };
         write_output(context, [qkv_shape[0], query_columns], |output| {
             attend(self.simd, attention, output, &*self.pool);
         })
@@ -123,11 +152,55 @@ impl PagedAttentionKernel {
 }
 
 impl PagedAttentionKernel {
+    fn run_over_sources(&self, context: &ComputeContext, inputs: &Inputs) -> Result<(), String> {
+        let config = &self.config;
+        let (shape, queries) = inputs.required::<f32>(0)?;
+        let columns = config.heads * config.head_dim;
+        if shape.len() != 2 || shape[1] != columns {
+            return Err(format!("`qkv` is {shape:?}, expected [rows, {columns}]"));
+        }
+        if let Some(index) = (6..10).find(|&index| inputs.has(index)) {
+            return Err(format!("input {index} is there, expected none"));
+        }
+        let (_, starts) = inputs.required::<i32>(4)?;
+        let (_, sources) = inputs.required::<i64>(10)?;
+        let whole = starts.first() == Some(&0) && starts.last().map(|&end| end as usize) == Some(shape[0]);
+        if starts.len() != sources.len() + 1 || !whole || !starts.is_sorted() {
+            let (found, rows) = (sources.len(), shape[0]);
+            return Err(format!(
+                "{found} sources and `query_starts` {starts:?}, expected one for each part of {rows} rows"
+            ));
+        }
+        let held = sources.iter().map(|&id| self.sources.source(id)).collect::<Result<Vec<_>, _>>()?;
+        let checked = starts
+            .windows(2)
+            .zip(&held)
+            .map(|(rows, source)| CheckedRows::over_source(config, (rows[1] - rows[0]) as usize, source.positions));
+        let checked = checked.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+        write_output(context, [shape[0], columns], |output| {
+            for ((rows, source), start) in checked.iter().zip(&held).zip(starts) {
+                let first = *start as usize * columns;
+                let queries = Columns { data: &queries[first..], stride: columns, offset: 0 };
+                let pages = &source.layers[self.layer];
+                let attention = Attention { config, pages, rows, queries, cos_sin: None, position_bias: None };
+                attend(self.simd, attention, &mut output[first..], &*self.pool);
+            }
+        })
+    }
+
+    fn position_bias<'a>(&self, inputs: &'a Inputs) -> Result<Option<PositionBias<'a>>, String> {
+        let Some((shape, table)) = inputs.optional::<f32>(7)? else { return Ok(None) };
+        let distances = shape.get(1).copied().unwrap_or(0);
+        let bias = PositionBias { table, distances };
+        bias.check(&self.config).map_err(|error| error.to_string())?;
+        Ok(Some(bias))
+    }
+
     /// `qkv` with normalised q and k; `None` where they are taken as they come.
     fn normalized(&self, inputs: &Inputs, qkv: &[f32]) -> Result<Option<Vec<f32>>, String> {
         // Those of models to come, and those that would do nothing: a model without them is another one.
         let first_unexpected = if self.norm_epsilon.is_some() { 10 } else { 8 };
-        if let Some(index) = [7].into_iter().chain(first_unexpected..10).find(|&index| inputs.has(index)) {
+        if let Some(index) = (first_unexpected..11).find(|&index| inputs.has(index)) {
             return Err(format!("input {index} is there, expected none"));
         }
         let Some(epsilon) = self.norm_epsilon else { return Ok(None) };
@@ -148,13 +221,17 @@ impl PagedAttentionKernel {
     }
 }
 
+fn kind(attributes: &Attributes) -> Result<Kind, String> {
+    match attributes.text("kind")?.as_str() {
+        "self" => Ok(Kind::Own),
+        "cross" => Ok(Kind::Cross),
+        kind => Err(format!("attribute `kind` is \"{kind}\", expected \"self\" or \"cross\"")),
+    }
+}
+
 fn layer_and_config(attributes: &Attributes) -> Result<(usize, AttentionConfig), String> {
     attributes.expect("version", VERSION)?;
     attributes.expect("interleaved", 0)?;
-    let kind = attributes.text("kind")?;
-    if kind != "self" {
-        return Err(format!("attribute `kind` is \"{kind}\", expected \"self\""));
-    }
     let softcap = attributes.number("softcap")?;
     let window = attributes.count("window")?;
     let config = AttentionConfig {

@@ -1,6 +1,8 @@
 //! Some sequences with their numbers, laid out as a batch and run.
 
-use crate::attention::{Attention, AttentionConfig, Columns, KvType, LayerPages, PagedRows, append, attend};
+use crate::attention::{
+    Attention, AttentionConfig, Columns, KvType, LayerPages, PagedRows, PositionBias, append, attend,
+};
 use crate::{CosSin, Parallel, Simd};
 
 /// One sequence of a case: cached tokens, then new rows with their parents (`None` hangs on the context).
@@ -15,6 +17,8 @@ pub(super) struct Case {
     pub(super) config: AttentionConfig,
     pub(super) kv_type: KvType,
     pub(super) sequences: Vec<Sequence>,
+    /// Distances of the position bias; 0 for none.
+    pub(super) distances: usize,
     pub(super) seed: u64,
 }
 
@@ -149,10 +153,22 @@ impl Case {
         let (stride, kv) = (self.columns(), self.config.kv_heads * self.config.head_dim);
         let part = |offset| Columns { data: &qkv, stride, offset };
         append(&self.config, pages, &rows, part(stride - 2 * kv), part(stride - kv), cos_sin.as_ref());
+        let bias = self.bias();
+        let position_bias = self.position_bias(&bias);
         let mut output = vec![f32::NAN; arrays.positions.len() * self.config.heads * self.config.head_dim];
-        let attention = Attention { config: &self.config, pages, rows: &rows, queries: part(0), cos_sin };
+        let attention =
+            Attention { config: &self.config, pages, rows: &rows, queries: part(0), cos_sin, position_bias };
         attend(simd, attention, &mut output, parallel);
         output
+    }
+
+    /// The table of the position bias, `[heads, distances]`.
+    pub(super) fn bias(&self) -> Vec<f32> {
+        (0..self.config.heads * self.distances).map(|place| 2.0 * noise(self.seed ^ (place as u64) << 40)).collect()
+    }
+
+    pub(super) fn position_bias<'a>(&self, table: &'a [f32]) -> Option<PositionBias<'a>> {
+        (self.distances > 0).then_some(PositionBias { table, distances: self.distances })
     }
 
     pub(super) fn fill_context(

@@ -33,7 +33,7 @@ proptest! {
             let part = |offset| Columns { data: &data, stride: 80, offset };
             append(&config, &mut pages, &rows, part(48), part(64), None);
             let mut output = vec![0.0; positions.len() * 48];
-            let attention = Attention { config: &config, pages: &pages, rows: &rows, queries: part(0), cos_sin: None };
+            let attention = Attention { config: &config, pages: &pages, rows: &rows, queries: part(0), cos_sin: None, position_bias: None };
             attend(Simd::detect(), attention, &mut output, &Serial);
         }
     }

@@ -62,7 +62,7 @@ impl Case {
                 let qkv = self.qkv(number, sequence.context + row);
                 for head in 0..self.config.heads {
                     let query = self.head(&qkv, head, walk.len() - 1, self.config.rotary_dim);
-                    outputs.extend(self.naive_head(&query, &walk, &stored[head / self.config.group()]));
+                    outputs.extend(self.naive_head(head, &query, &walk, &stored[head / self.config.group()]));
                 }
             }
         }
@@ -72,6 +72,7 @@ impl Case {
     /// One head of the row at the end of a walk over stored keys and values.
     pub(super) fn naive_head(
         &self,
+        head: usize,
         query: &[f64],
         walk: &[usize],
         stored: &[[Vec<f64>; 2]],
@@ -83,7 +84,14 @@ impl Case {
             Some(softcap) => softcap * (score / softcap).tanh(),
             None => score,
         };
-        let scores: Vec<f64> = seen.iter().map(|[key, _]| bent(dot(key) * f64::from(self.config.scale))).collect();
+        let (table, count) = (self.bias(), seen.len());
+        let bias = |index: usize| match self.distances {
+            0 => 0.0,
+            distances => f64::from(table[head * distances + (count - 1 - index).min(distances - 1)]),
+        };
+        let score =
+            |(index, kv): (usize, &&[Vec<f64>; 2])| bent(dot(&kv[0]) * f64::from(self.config.scale) + bias(index));
+        let scores: Vec<f64> = seen.iter().enumerate().map(score).collect();
         let largest = scores.iter().copied().fold(f64::MIN, f64::max);
         let weights: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
         let sum: f64 = weights.iter().sum();

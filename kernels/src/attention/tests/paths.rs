@@ -13,7 +13,7 @@ fn paths_agree_to_one_part_in_a_hundred_thousand() {
     }
     for kv_type in KvType::ALL {
         let sequences = vec![Sequence::chain(300, 9), Sequence::chain(0, 17)];
-        let case = Case { config: config(), kv_type, sequences, seed: 9 };
+        let case = Case { config: config(), kv_type, sequences, distances: 0, seed: 9 };
         let (portable, avx2) = (case.run(Simd::Portable, &Serial), case.run(Simd::Avx2, &Serial));
         for (portable, avx2) in portable.chunks_exact(16).zip(avx2.chunks_exact(16)) {
             let largest = portable.iter().fold(0.0_f32, |largest, number| largest.max(number.abs()));
@@ -36,7 +36,7 @@ fn avx2_and_avx512_agree_to_the_bit() {
             for rows in 1..10 {
                 let config = AttentionConfig { head_dim, block_tokens, window, ..config() };
                 let sequences = vec![Sequence::chain(300, rows), Sequence::chain(0, 17), tree.clone()];
-                let case = Case { config, kv_type, sequences, seed: rows as u64 };
+                let case = Case { config, kv_type, sequences, distances: 0, seed: rows as u64 };
                 let (avx2, avx512) = (case.run(Simd::Avx2, &Serial), case.run(Simd::Avx512Vnni, &Serial));
                 assert_eq!(bits(&avx2), bits(&avx512), "{kv_type}: {rows} rows of heads of {head_dim}");
             }

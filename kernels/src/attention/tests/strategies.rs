@@ -49,10 +49,7 @@ pub(super) fn sequences() -> impl Strategy<Value = Vec<Sequence>> {
 
 pub(super) fn cases() -> impl Strategy<Value = Case> {
     let kv_types = proptest::sample::select(KvType::ALL.to_vec());
-    (configs(), kv_types, sequences(), any::<u64>()).prop_map(|(config, kv_type, sequences, seed)| Case {
-        config,
-        kv_type,
-        sequences,
-        seed,
-    })
+    let distances = prop_oneof![2 => Just(0_usize), 1 => 1..400_usize];
+    let parts = (configs(), kv_types, sequences(), distances, any::<u64>());
+    parts.prop_map(|(config, kv_type, sequences, distances, seed)| Case { config, kv_type, sequences, distances, seed })
 }
