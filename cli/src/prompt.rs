@@ -31,16 +31,28 @@ impl Prompt {
         Ok(Self::Text(text))
     }
 
-    /// The prompt's tokens: in the chat template where the model has one, unless the arguments say otherwise.
+    /// The prompt's tokens: in the chat template where the model has one, unless the arguments say otherwise. What an
+    /// encoder reads stands by itself.
     pub(crate) fn encode(self, arguments: &GenerateArguments, folder: &ModelFolder) -> Result<Vec<TokenId>> {
         let system = arguments.generation.system.as_deref();
-        let is_raw = arguments.raw || folder.chat_template.is_none() && system.is_none();
+        if folder.has_encoder() && (system.is_some() || matches!(self, Self::Messages(_))) {
+            return Err(no_conversation(folder).into());
+        }
+        let is_raw = arguments.raw || folder.has_encoder() || folder.chat_template.is_none() && system.is_none();
         match self {
             Self::Text(text) if is_raw => Ok(folder.tokenizer.encode_raw(&text)?),
             Self::Text(text) => encode_messages(&conversation(system, text), folder),
             Self::Messages(messages) => encode_messages(&messages, folder),
         }
     }
+}
+
+/// A model with an encoder answers texts, not conversations.
+pub(crate) fn no_conversation(folder: &ModelFolder) -> UsageError {
+    UsageError::new(format!(
+        "`{}` has an encoder, which reads one text, expected a prompt alone",
+        folder.path.display()
+    ))
 }
 
 /// Renders a conversation with the model's chat template, an answer to follow, and encodes it.

@@ -11,7 +11,7 @@ pub(crate) use trace::Trace;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use veridraft_engine::{FinishReason, SequenceReport, TokenLogprobs};
+use veridraft_engine::{FinishReason, Request, SequenceReport, TokenLogprobs};
 use veridraft_models::TokenId;
 
 use self::logprobs::Scored;
@@ -26,6 +26,9 @@ pub(crate) struct Report {
     path: String,
     #[serde(flatten)]
     answers: Answers,
+    /// What an encoder read, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_token_ids: Option<Vec<TokenId>>,
     prompt_token_ids: Vec<TokenId>,
     /// One a token of the prompt, where wanted; nothing stands before the first.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,7 +91,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) weights: &'a str,
     pub(crate) path: String,
     pub(crate) seed: u64,
-    pub(crate) prompt: Vec<TokenId>,
+    pub(crate) asked: Request,
 }
 
 impl Report {
@@ -102,7 +105,8 @@ impl Report {
             path: subject.path,
             prompt_logprobs: texts.map(|texts| behind_the_first(prompt_logprobs, texts)),
             answers: Answers::new(answers, texts),
-            prompt_token_ids: subject.prompt,
+            source_token_ids: subject.asked.source,
+            prompt_token_ids: subject.asked.prompt,
             seed: subject.seed,
         }
     }
@@ -191,7 +195,11 @@ pub(crate) mod tests {
     }
 
     fn object(answers: Vec<Answer>, texts: Option<&TokenTexts>) -> Value {
-        let subject = Subject { model: "m", weights: "q4", path: "avx2".to_owned(), seed: 3, prompt: vec![0, 1] };
+        object_for(Request::new(vec![0, 1], 9), answers, texts)
+    }
+
+    fn object_for(asked: Request, answers: Vec<Answer>, texts: Option<&TokenTexts>) -> Value {
+        let subject = Subject { model: "m", weights: "q4", path: "avx2".to_owned(), seed: 3, asked };
         serde_json::to_value(Report::new(subject, answers, texts)).expect("a report is JSON")
     }
 
@@ -208,6 +216,13 @@ pub(crate) mod tests {
         assert_eq!(found["finish_reason"], "complete");
         assert_eq!(found["timings"]["tokens_per_second"], 50.0);
         assert_eq!(found["speculation"]["sources"]["lookup"]["accepted"], 1);
+    }
+
+    #[test]
+    fn a_source_stands_before_what_the_decoder_started_with() {
+        let asked = Request { source: Some(vec![5, 6]), ..Request::new(vec![0], 9) };
+        let found = object_for(asked, vec![fixed_answer("hi", FinishReason::Eos)], None);
+        assert_eq!((&found["source_token_ids"], &found["prompt_token_ids"]), (&json!([5, 6]), &json!([0])));
     }
 
     #[test]

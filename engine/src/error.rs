@@ -14,7 +14,7 @@ pub enum Error {
     #[error("the prompt has no tokens, expected at least one")]
     EmptyPrompt,
     /// The model has an encoder, and the request nothing for it.
-    #[error("the request has no source, expected one, for the model has an encoder")]
+    #[error("no source is given, expected one, for the model has an encoder")]
     MissingSource,
     /// The model has no encoder.
     #[error("the request has a source of {found} tokens, expected none, for the model has no encoder")]

@@ -152,7 +152,7 @@ fn sources_that_the_model_cannot_take_are_refused() {
         let found = engine.add(Request { source, ..Request::new(vec![0], 3) });
         assert_eq!(found.map_err(|error| error.to_string()), Err(expected.to_owned()));
     };
-    check(true, None, "the request has no source, expected one, for the model has an encoder");
+    check(true, None, "no source is given, expected one, for the model has an encoder");
     check(false, Some(vec![1]), "the request has a source of 1 tokens, expected none, for the model has no encoder");
     check(true, Some(Vec::new()), "the source has 0 tokens, expected 1 to 256");
     check(true, Some(vec![1; 257]), "the source has 257 tokens, expected 1 to 256");

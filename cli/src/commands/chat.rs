@@ -10,13 +10,16 @@ use crate::arguments::ChatArguments;
 use crate::interrupt::Interrupt;
 use crate::open_model::OpenModel;
 use crate::output::piece;
-use crate::prompt::encode_messages;
+use crate::prompt::{encode_messages, no_conversation};
 use crate::report::{Trace, summary};
 
 const HELP: &str = "/reset forgets the conversation, /exit or end of input leaves; Ctrl-C ends an answer";
 
 pub(crate) fn run(arguments: &ChatArguments) -> Result<()> {
     let model = OpenModel::open(&arguments.generation)?;
+    if model.folder.has_encoder() {
+        return Err(no_conversation(&model.folder).into());
+    }
     let mut trace = arguments.generation.trace.as_deref().map(Trace::create).transpose()?;
     let system = arguments.generation.system.as_ref().map(|system| Message::new("system", system));
     let interrupt = Interrupt::install()?;

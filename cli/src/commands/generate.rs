@@ -77,7 +77,7 @@ fn write_json(
         weights: &model.weights,
         path: model.simd.to_string(),
         seed: model.seed(),
-        prompt,
+        asked: model.request(prompt),
     };
     let texts = arguments.logprobs.map(|_| TokenTexts::of(&model.folder.tokenizer));
     line(serde_json::to_string(&Report::new(subject, answers, texts.as_ref()))?)
@@ -97,13 +97,15 @@ fn end_line(text: &str) -> Result<()> {
     if text.ends_with('\n') { Ok(()) } else { line("") }
 }
 
-/// An error where a constraint failed: the answer is not what was asked for. Why is on standard error by then.
+/// An error where a constraint or an encoder failed: the answer is not what was asked for. Why is on standard error by then.
 fn outcome(answers: &[Answer]) -> Result<()> {
     let failed = answers.iter().filter(|answer| answer.finished.reason == FinishReason::Failed).count();
     match (failed, answers.len()) {
         (0, _) => Ok(()),
-        (_, 1) => bail!("the constraint failed, see the note above; the answer is not complete"),
-        (failed, all) => bail!("the constraint failed in {failed} of {all} samples, see the notes above"),
+        (_, 1) => bail!("the constraint or the encoder failed, see the note above; the answer is not complete"),
+        (failed, all) => {
+            bail!("the constraint or the encoder failed in {failed} of {all} samples, see the notes above")
+        }
     }
 }
 
@@ -151,9 +153,9 @@ mod tests {
         };
         assert_eq!(of(&[FinishReason::Complete]), Ok(()));
         assert_eq!(of(&[FinishReason::Cancelled, FinishReason::Length]), Ok(()));
-        let expected = "the constraint failed, see the note above; the answer is not complete";
+        let expected = "the constraint or the encoder failed, see the note above; the answer is not complete";
         assert_eq!(of(&[FinishReason::Failed]), Err(expected.to_owned()));
-        let expected = "the constraint failed in 1 of 3 samples, see the notes above";
+        let expected = "the constraint or the encoder failed in 1 of 3 samples, see the notes above";
         assert_eq!(of(&[FinishReason::Eos, FinishReason::Failed, FinishReason::Eos]), Err(expected.to_owned()));
     }
 }

@@ -28,6 +28,9 @@ pub(crate) fn open_model(
     let Some((name, weights)) = spec.model() else { return Ok(None) };
     let resolved = model_store::resolve(Some(name), weights)?;
     let folder = ModelFolder::open(&resolved.path)?;
+    if folder.has_encoder() {
+        bail!("`{}` has an encoder, expected a draft model without one", folder.path.display());
+    }
     let model = UnsizedAnyModel::open(runtime, &folder, config)?;
     Ok(Some(OpenDraftModel { folder, model }))
 }

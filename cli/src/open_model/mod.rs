@@ -33,6 +33,8 @@ pub(crate) struct OpenModel {
     pub(crate) runtime_version: String,
     pub(crate) folder: ModelFolder,
     pub(crate) engine: Engine,
+    /// What a decoder behind an encoder starts with; what is asked is then the encoder's.
+    decoder_start: Option<TokenId>,
     stop: StopConditions,
     sampling: SamplingConfig,
     max_tokens: usize,
@@ -58,6 +60,7 @@ impl OpenModel {
         config.check().with_context(|| format!("`{}`", folder.generation_file().display()))?;
         let stop = stop_conditions(sampling, &folder);
         let constraint = source.map(|source| constraint::compile(&source, &folder, &stop.eos_ids)).transpose()?;
+        let decoder_start = folder.decoder_start()?;
         let runtime = Runtime::load(&LibraryChoice::from(model.ort_lib.clone()))?;
         let target = UnsizedAnyModel::open(&runtime, &folder, session)?;
         let spec = &arguments.draft.draft;
@@ -95,6 +98,7 @@ impl OpenModel {
             simd: session.simd,
             runtime_version: runtime.version(),
             engine,
+            decoder_start,
             draft_min: arguments.draft.draft_min,
             stop,
             sampling: config,
@@ -106,9 +110,14 @@ impl OpenModel {
         })
     }
 
-    /// A request to continue `prompt` as the arguments say.
-    pub(crate) fn request(&self, prompt: Vec<TokenId>) -> Request {
+    /// A request to continue `asked` as the arguments say, or to answer it, where an encoder reads it.
+    pub(crate) fn request(&self, asked: Vec<TokenId>) -> Request {
+        let (source, prompt) = match self.decoder_start {
+            Some(start) => (Some(asked), vec![start]),
+            None => (None, asked),
+        };
         Request {
+            source,
             draft_min: self.draft_min,
             draft_max: self.draft_max,
             sampling: self.sampling.clone(),

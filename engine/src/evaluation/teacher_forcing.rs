@@ -55,7 +55,7 @@ impl Pass<'_> {
 /// Overwrites the models' caches from block 0 on: no engine may use them.
 ///
 /// # Errors
-/// What `visit` returns, what a model returns, a window that a model's context or cache cannot hold, and a token outside
+/// What `visit` returns, what a model returns, a model with an encoder, which windows have nothing for, a window that a model's context or cache cannot hold, and a token outside
 /// a model's vocabulary.
 ///
 /// # Panics
@@ -120,6 +120,9 @@ impl<'a, 'b> TeacherForcing<'a, 'b> {
         let Range { start, end } = window.scored;
         assert!(start >= 1 && end <= window.tokens.len(), "window {index} cannot be scored at {start}..{end}");
         for model in self.models.iter() {
+            if model.encoder().is_some() {
+                return Err(Error::MissingSource);
+            }
             let (context_length, vocabulary) = (model.limits().context_length, model.vocabulary());
             if window.rows() > context_length {
                 return Err(Error::WindowTooLong { found: window.rows(), context_length });

@@ -199,7 +199,8 @@ impl Answering {
         row.choices[sample].tokens = finished.token_ids;
         row.choices[sample].reason = Some(reason);
         if reason == FinishReason::Failed {
-            row.failure = Some(Refusal::new(Code::ConstraintFailed, failure.unwrap_or("the constraint failed")));
+            row.failure =
+                Some(Refusal::new(Code::ConstraintFailed, failure.unwrap_or("the constraint or the encoder failed")));
         }
         if row.choices.iter().any(|choice| choice.reason.is_none()) {
             return Ok(());

@@ -39,6 +39,12 @@ impl Asker {
         if row.shape != Shape::Plain {
             self.check_model(row.settings.model.as_deref())?;
         }
+        if open.folder.has_encoder() && row.settings.echo {
+            return Err(Refusal::new(
+                Code::Unsupported,
+                "`body.echo` is true, expected false, for an encoder reads the prompt",
+            ));
+        }
         let mut request = open.request(self.tokens(&row.asked, &open.folder)?);
         apply(&row.settings, &mut request);
         request.sampling.seed = row.settings.seed.unwrap_or_else(|| seed(open.seed(), key));
@@ -67,7 +73,7 @@ impl Asker {
         let refuse = |error: veridraft_models::Error| Refusal::invalid(error.to_string());
         match asked {
             Asked::Messages(messages) => self.answering(messages, folder),
-            Asked::TextOrMessage(text) if folder.chat_template.is_some() => {
+            Asked::TextOrMessage(text) if folder.chat_template.is_some() && !folder.has_encoder() => {
                 self.answering(&[Message::new("user", text.as_str())], folder)
             }
             Asked::Text(text) | Asked::TextOrMessage(text) => folder.tokenizer.encode_raw(text).map_err(refuse),
@@ -76,7 +82,7 @@ impl Asker {
     }
 
     fn answering(&self, messages: &[Message], folder: &ModelFolder) -> Result<Vec<TokenId>, Refusal> {
-        let template = folder.chat_template.as_ref().ok_or_else(|| {
+        let template = folder.chat_template.as_ref().filter(|_| !folder.has_encoder()).ok_or_else(|| {
             let message = format!("`{}` has no chat template, expected one to answer messages", folder.path.display());
             Refusal::new(Code::NoChatTemplate, message)
         })?;

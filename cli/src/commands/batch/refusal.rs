@@ -29,7 +29,7 @@ pub(super) enum Code {
     TooLong,
     /// The model is not made for chat.
     NoChatTemplate,
-    /// The grammar of the answer failed.
+    /// The grammar of the answer failed, or the encoder on the prompt.
     ConstraintFailed,
 }
 

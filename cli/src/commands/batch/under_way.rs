@@ -21,7 +21,9 @@ impl UnderWay {
     /// Nothing of it answered yet.
     pub(super) fn new(name: Name, row: Row, requests: Vec<Request>) -> Self {
         let choices = vec![Choice::default(); requests.len()];
-        let prompt = requests.into_iter().next().map(|request| request.prompt).unwrap_or_default();
+        // What an encoder reads is what was asked, and what its decoder starts with is not.
+        let asked = |request: Request| request.source.unwrap_or(request.prompt);
+        let prompt = requests.into_iter().next().map(asked).unwrap_or_default();
         Self { name, row, prompt, choices, failure: None }
     }
 }

@@ -31,7 +31,7 @@ pub(super) struct Costs {
 impl Costs {
     /// Measures behind the two contexts.
     pub(super) fn measure(model: Box<dyn LanguageModel>, draft_max: usize, contexts: [usize; 2]) -> Result<Self> {
-        let mut sequence = OneSequence { model };
+        let mut sequence = OneSequence::new(model)?;
         let [least, greatest] = contexts;
         // Further apart than noise.
         let greatest = greatest.max(least + 256);

@@ -68,14 +68,14 @@ pub(super) fn run(arguments: ForwardArguments) -> Result<()> {
     let rows = row_counts(&arguments.rows);
     let open = |config| CausalModel::open(&runtime, &folder.onnx_path, config).map_err(name_the_flag);
 
-    let mut sequence = OneSequence { model: Box::new(open(config)?) };
+    let mut sequence = OneSequence::new(Box::new(open(config)?))?;
     check(sequence.model.limits(), sequence.model.cache_spec(), &rows, arguments.context)?;
     let measured = measure(&mut sequence, &rows, arguments.context)?;
     let weights = sequence.model.metadata().weights.clone();
     let threads = sequence.model.threads();
     // Gone before the profiled session comes: two of them need twice the memory.
     drop(sequence);
-    let mut profiled = OneSequence { model: Box::new(open(CausalModelConfig { profile: true, ..config })?) };
+    let mut profiled = OneSequence::new(Box::new(open(CausalModelConfig { profile: true, ..config })?))?;
     let profile = profile(&mut profiled, arguments.context)?;
 
     let subject = Subject {

@@ -6,14 +6,31 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use veridraft_models::{Batch, BlockId, CacheSpec, LanguageModel, TokenId};
+use veridraft_models::{Batch, BlockId, CacheSpec, EncoderSpec, LanguageModel, SourceId, TokenId};
 
 /// The model and the sequence.
 pub(super) struct OneSequence<M: ?Sized> {
     pub(super) model: Box<M>,
+    /// What it reads beside its tokens, where it has an encoder.
+    source: Option<SourceId>,
 }
 
+/// Tokens of the source, if the encoder takes as many.
+const SOURCE: usize = 64;
+
 impl<M: LanguageModel + ?Sized> OneSequence<M> {
+    /// No tokens computed yet.
+    pub(super) fn new(mut model: Box<M>) -> Result<Self> {
+        let spec = model.encoder();
+        let encode = |spec: EncoderSpec| {
+            let tokens: Vec<_> =
+                (0..SOURCE.min(spec.source_length) as u32).map(|place| token(place, spec.vocabulary)).collect();
+            model.encode(&tokens)
+        };
+        let source = spec.map(encode).transpose()?;
+        Ok(Self { model, source })
+    }
+
     /// Tokens that the cache has room for and the model a context.
     pub(super) fn room(&self) -> usize {
         slots(&self.model.cache_spec()).min(self.model.limits().context_length)
@@ -30,7 +47,8 @@ impl<M: LanguageModel + ?Sized> OneSequence<M> {
 
     /// One pass over the tokens at `positions` behind those that were computed before; logits of the last `logits` rows.
     pub(super) fn time(&mut self, positions: Range<usize>, logits: usize) -> Result<Duration> {
-        let batch = batch(positions, logits, self.model.cache_spec().block_tokens, self.model.vocabulary());
+        let mut batch = batch(positions, logits, self.model.cache_spec().block_tokens, self.model.vocabulary());
+        batch.sources.extend(self.source);
         let start = Instant::now();
         self.model.forward(&batch)?;
         Ok(start.elapsed())

@@ -71,8 +71,8 @@ fn pair_of_logits(
         Some(target) => target,
         None => target.insert(set_ups.open_target().context("cannot open the model for the logits of a difference")?),
     };
-    let before = [&turn.prompt[..], &turn.answers[0].tokens[..parting.position]].concat();
-    let logits = logits_behind(&mut **target, &before)?;
+    let asked = set_ups.cases[0].open.request(turn.prompt.clone());
+    let logits = logits_behind(&mut **target, &asked, &turn.answers[0].tokens[..parting.position])?;
     Ok(Some([plain, speculative].map(|token| logits[token as usize])))
 }
 

@@ -1,13 +1,23 @@
 //! The scores behind some tokens, from passes of the bare model.
 
 use anyhow::{Result, ensure};
-use veridraft_models::{Batch, BlockId, LanguageModel, TokenId};
+use veridraft_engine::Request;
+use veridraft_models::{Batch, BlockId, LanguageModel, SourceId, TokenId};
 
 /// Rows of a pass, at most.
 const ROWS: usize = 512;
 
-/// Scores of the token behind `tokens`, at least one, `[vocabulary]`.
-pub(super) fn logits_behind(model: &mut dyn LanguageModel, tokens: &[TokenId]) -> Result<Vec<f32>> {
+/// Scores of the token behind what is asked and `answered` tokens, `[vocabulary]`.
+pub(super) fn logits_behind(model: &mut dyn LanguageModel, asked: &Request, answered: &[TokenId]) -> Result<Vec<f32>> {
+    let tokens = [&asked.prompt, answered].concat();
+    let source = asked.source.as_ref().map(|source| model.encode(source)).transpose()?;
+    let logits = logits(model, source, &tokens);
+    source.into_iter().for_each(|source| model.drop_source(source));
+    logits
+}
+
+/// Scores of the token behind `tokens`, at least one.
+fn logits(model: &mut dyn LanguageModel, source: Option<SourceId>, tokens: &[TokenId]) -> Result<Vec<f32>> {
     let cache = model.cache_spec();
     let (needed, blocks) = (tokens.len().div_ceil(cache.block_tokens), cache.blocks);
     ensure!(needed <= blocks, "{} tokens need {needed} blocks of the KV cache, but it has {blocks}", tokens.len());
@@ -15,7 +25,9 @@ pub(super) fn logits_behind(model: &mut dyn LanguageModel, tokens: &[TokenId]) -
     let mut last = Vec::new();
     for start in (0..tokens.len()).step_by(most) {
         let end = tokens.len().min(start + most);
-        last = model.forward(&batch(tokens, start, end, cache.block_tokens))?.values;
+        let mut batch = batch(tokens, start, end, cache.block_tokens);
+        batch.sources.extend(source);
+        last = model.forward(&batch)?.values;
     }
     Ok(last)
 }
@@ -81,13 +93,13 @@ mod tests {
     fn the_scores_are_those_behind_all_tokens() {
         let tokens: Vec<_> = (1..=34).collect();
         let mut model = Counting::default();
-        assert_eq!(logits_behind(&mut model, &tokens).expect("it fits"), [595.0, 0.0]);
+        assert_eq!(logits(&mut model, None, &tokens).expect("it fits"), [595.0, 0.0]);
         assert_eq!(model.tokens, tokens);
     }
 
     #[test]
     fn more_tokens_than_the_cache_holds_are_refused() {
-        let error = logits_behind(&mut Counting::default(), &[1; 65]).expect_err("it is full");
+        let error = logits(&mut Counting::default(), None, &[1; 65]).expect_err("it is full");
         assert_eq!(error.to_string(), "65 tokens need 5 blocks of the KV cache, but it has 4");
     }
 }
