@@ -148,6 +148,17 @@ fn ends_before(mut child: Child, moment: Duration) -> Result<bool> {
     Ok(!killed)
 }
 
+/// Waits until some rows are in the journal of a process that runs.
+fn wait_for_rows(child: &mut Child, out: &Path) -> Result<()> {
+    let start = Instant::now();
+    let journal = beside(out, ".journal");
+    while fs::metadata(&journal).map_or(0, |file| file.len()) < 1000 {
+        ensure!(child.try_wait()?.is_none() && start.elapsed() < Duration::from_secs(60), "no row was finished");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
 #[test]
 fn a_run_that_is_killed_anywhere_ends_with_the_bytes_of_one_that_is_not() -> Result<()> {
     let bench = Bench::create()?;
@@ -298,12 +309,7 @@ fn a_run_under_way_keeps_others_out_and_another_run_is_not_resumed() -> Result<(
     let input = bench.input("input.jsonl", &rows)?;
     let out = bench.path("out.jsonl");
     let mut child = bench.command(&input, &out, "--ignore-eos --concurrency 2").spawn()?;
-    let start = Instant::now();
-    let journal = beside(&out, ".journal");
-    while fs::metadata(&journal).map_or(0, |file| file.len()) < 1000 {
-        ensure!(child.try_wait()?.is_none() && start.elapsed() < Duration::from_secs(60), "no row was finished");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    wait_for_rows(&mut child, &out)?;
     let said = bench.refused(&input, &out, "--ignore-eos --concurrency 2", 1)?;
     assert!(said.contains("another process is writing"), "{said}");
     child.kill()?;
@@ -323,12 +329,8 @@ fn an_interrupted_run_says_how_to_go_on() -> Result<()> {
     let rows: Vec<_> = (0..ROWS).map(|row| json!({ "prompt": format!("{row} a b c") }).to_string()).collect();
     let input = bench.input("input.jsonl", &rows)?;
     let out = bench.path("out.jsonl");
-    let child = bench.command(&input, &out, "--ignore-eos --concurrency 2").spawn()?;
-    let start = Instant::now();
-    while fs::metadata(beside(&out, ".journal")).map_or(0, |file| file.len()) < 1000 {
-        ensure!(start.elapsed() < Duration::from_secs(60), "no row was finished");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    let mut child = bench.command(&input, &out, "--ignore-eos --concurrency 2").spawn()?;
+    wait_for_rows(&mut child, &out)?;
     ensure!(Command::new("kill").args(["-INT", &child.id().to_string()]).status()?.success(), "it could be sent");
     let output = child.wait_with_output()?;
     let said = String::from_utf8(output.stderr)?;
@@ -336,6 +338,44 @@ fn an_interrupted_run_says_how_to_go_on() -> Result<()> {
     assert!(said.contains("rows finished; the same command goes on behind them"), "{said}");
     bench.run(&input, &out, "--ignore-eos")?;
     assert_eq!(json_lines(&outputs(&out)?[0])?.len(), ROWS);
+    Ok(())
+}
+
+#[test]
+fn an_input_that_changes_between_the_passes_gives_no_output_and_comes_back_unharmed() -> Result<()> {
+    let bench = Bench::create()?;
+    // As many rows as a word has bits, and more than is read at once: the last ones are read when others are answered.
+    let rows: Vec<_> =
+        (0..64).map(|row| json!({ "prompt": format!("{row} a"), "x": "-".repeat(400) }).to_string()).collect();
+    let sound = rows.join("\n") + "\n";
+    let input = bench.input("input.jsonl", &rows)?;
+    let undisturbed = bench.path("undisturbed.jsonl");
+    bench.run(&input, &undisturbed, "--ignore-eos")?;
+    let expected = outputs(&undisturbed)?;
+    let changed = sound.replace("\"63 a\"", "\"63 b\"");
+    let grown = sound.clone() + &rows[0] + "\n";
+    let shrunk = sound[..sound.len() - rows[63].len() - 1].to_owned();
+    let moved = sound.clone().replace(&rows[63], &format!("\n{}", rows[63]));
+    for (name, text, message) in [
+        ("changed", changed, "line 64 changed while the input was read, expected the same rows in both passes"),
+        ("grown", grown, "line 65 changed while the input was read, expected the same rows in both passes"),
+        ("shrunk", shrunk, "changed while it was read, expected the same rows in both passes"),
+        ("moved", moved, "line 65 changed while the input was read, expected the same rows in both passes"),
+    ] {
+        let out = bench.path(&format!("{name}.jsonl"));
+        let mut child = bench.command(&input, &out, "--ignore-eos --concurrency 1").spawn()?;
+        wait_for_rows(&mut child, &out)?;
+        fs::write(&input, text)?;
+        let output = child.wait_with_output()?;
+        let said = String::from_utf8(output.stderr)?;
+        assert_eq!(output.status.code(), Some(1), "{name}: {said}");
+        assert!(said.contains(message), "{name}: {said}");
+        assert!(!out.exists(), "{name}");
+        fs::write(&input, &sound)?;
+        let said = bench.run(&input, &out, "--ignore-eos")?;
+        assert!(said.contains("going on behind"), "{name}: {said}");
+        assert_eq!(outputs(&out)?, expected, "{name}");
+    }
     Ok(())
 }
 

@@ -147,6 +147,33 @@ fn a_line_that_is_not_text_does_not_hide_those_behind_it() {
     assert_eq!(texts, [Ok("one"), Err("is not UTF-8, expected text"), Ok("three")]);
 }
 
+#[test]
+fn a_line_that_is_too_long_is_measured_and_not_kept() {
+    use sha2::{Digest, Sha256};
+    let (_folder, path) = place("a");
+    let long = "y".repeat(200_000);
+    let lines =
+        ["12345\r\n", "123456\n", "12345\n", "123456\r\n", "1234567", "\n", "12345\rx\n", &long, "\n", "123456"];
+    fs::write(&path, lines.concat()).expect("written");
+    let found: Result<Vec<_>> = lines::Lines::with_longest(&path, 5).expect("opened").collect();
+    let found = found.expect("readable");
+    let kept: Vec<_> = found.iter().map(|line| String::from_utf8_lossy(&line.bytes).into_owned()).collect();
+    assert_eq!(kept, ["12345", "", "12345", "", "", "", "", ""]);
+    let lengths: Vec<_> = found.iter().map(|line| line.too_long.map_or(0, |line| line.bytes)).collect();
+    assert_eq!(lengths, [0, 7, 0, 8, 8, 8, 200_001, 6]);
+    assert_eq!(found.iter().map(|line| line.number).collect::<Vec<_>>(), (1..9).collect::<Vec<_>>());
+    let digest: [u8; 32] = Sha256::digest(long + "\n").into();
+    assert_eq!(found[6].too_long.map(|line| line.digest), Some(digest));
+    assert!(found[6].text().is_err());
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_first_line() {
+    let (_folder, path) = place("a");
+    fs::write(&path, "\u{feff}one\n\u{feff}two\n").expect("written");
+    assert_eq!(read(&path), (vec![b"one".to_vec(), "\u{feff}two".as_bytes().to_vec()], None));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde_json::Value;
 use veridraft_engine::{FinishReason, Request, SequenceId, StepReport};
 
@@ -18,6 +18,7 @@ use super::selection::Selection;
 use super::stats::Tally;
 use super::survey::Survey;
 use super::under_way::{UnderWay, add};
+use crate::data_files::LONGEST;
 use crate::interrupt::Interrupt;
 use crate::open_model::OpenModel;
 use crate::progress::RowsBar;
@@ -120,6 +121,10 @@ impl Answering {
 
     /// Takes a row of the input in, if it is this run's and has no record.
     fn take(&mut self, input: InputRow) -> Result<()> {
+        // The journal is that of the input's digest, so no other input's answer may come into it.
+        if !self.plan.survey.knows(&input) {
+            bail!("line {} changed while the input was read, expected the same rows in both passes", input.line);
+        }
         if !self.plan.selection.has(input.index) {
             return Ok(());
         }
@@ -145,6 +150,10 @@ impl Answering {
     /// What the row is called, and what stands in it.
     fn name(&self, input: &InputRow) -> (Name, Result<Object, Refusal>) {
         let line = Name::new(unnamed(input.line));
+        if let Some(found) = input.too_long {
+            let message = format!("has {} bytes, expected at most {LONGEST}", found.bytes);
+            return (Name { id: Value::Null, ..line }, Err(Refusal::new(Code::TooLong, message)));
+        }
         let object = match object(&input.bytes) {
             Ok(object) => object,
             Err(refusal) => return (Name { id: Value::Null, ..line }, Err(refusal)),

@@ -25,7 +25,7 @@ pub(super) enum Code {
     DuplicateCustomId,
     /// `body.model` is another model.
     ModelNotFound,
-    /// The prompt and its answer have no room.
+    /// The prompt and its answer have no room, or the line is longer than any is read.
     TooLong,
     /// The model is not made for chat.
     NoChatTemplate,

@@ -82,9 +82,11 @@ impl RowFormat {
         if self.is_request(&line) { request(line) } else { self.plain(&line) }
     }
 
-    /// Whether the object is a request in OpenAI's form. `url` alone does not say so: texts from the web have one.
+    /// Whether the object is a request in OpenAI's form. `url` alone does not say so, nor does a `body` of text:
+    /// texts from the web have them.
     pub(super) fn is_request(&self, line: &Object) -> bool {
-        let looks_so = line.contains_key("body") || line.contains_key("custom_id") && line.contains_key("url");
+        let has_body = line.get("body").is_some_and(Value::is_object);
+        let looks_so = has_body || line.contains_key("custom_id") && line.contains_key("url");
         looks_so && self.field.is_none()
     }
 

@@ -1,14 +1,17 @@
 //! The rows of the input up to the limit, numbered, under one running digest.
 //!
-//! Blank lines are no rows. Both passes read through here, so a file that changes between them has two digests.
+//! Blank lines are no rows, but they count as lines, and a row's line is part of the digest: it names rows and gives them
+//! seeds. Both passes read through here, so a file that changes between them has two digests, and the row that changed
+//! two checksums.
 
 use std::path::Path;
 
 use anyhow::Result;
+use flate2::Crc;
 use sha2::{Digest, Sha256};
 
 use super::selection::Selection;
-use crate::data_files::Lines;
+use crate::data_files::{Line, Lines, TooLong};
 
 /// One row as it stands in the input.
 pub(super) struct InputRow {
@@ -16,7 +19,11 @@ pub(super) struct InputRow {
     pub(super) index: usize,
     /// Which line of the file, from 1.
     pub(super) line: usize,
+    /// None if the line is too long.
     pub(super) bytes: Vec<u8>,
+    pub(super) too_long: Option<TooLong>,
+    /// CRC-32 of line number and content.
+    pub(super) checksum: u32,
 }
 
 /// Reads rows one by one.
@@ -36,13 +43,20 @@ impl Rows {
     pub(super) fn next(&mut self) -> Result<Option<InputRow>> {
         while !self.selection.ends_before(self.count) {
             let Some(line) = self.lines.next().transpose()? else { break };
-            if line.bytes.trim_ascii().is_empty() {
+            let Line { number, bytes, too_long } = line;
+            if bytes.trim_ascii().is_empty() && too_long.is_none() {
                 continue;
             }
-            self.digest.update((line.bytes.len() as u64).to_le_bytes());
-            self.digest.update(&line.bytes);
+            let length = too_long.map_or(bytes.len() as u64, |line| line.bytes);
+            let content = too_long.as_ref().map_or(&*bytes, |line| &line.digest);
+            let mut checksum = Crc::new();
+            for part in [&(number as u64).to_le_bytes(), &length.to_le_bytes(), content] {
+                self.digest.update(part);
+                checksum.update(part);
+            }
             self.count += 1;
-            return Ok(Some(InputRow { index: self.count - 1, line: line.number, bytes: line.bytes }));
+            let checksum = checksum.sum();
+            return Ok(Some(InputRow { index: self.count - 1, line: number, bytes, too_long, checksum }));
         }
         Ok(None)
     }

@@ -1,6 +1,6 @@
 //! The first pass over the input: its digest, its rows, and the rows whose `custom_id` an earlier one has.
 //!
-//! Memory: 16 bytes a row while it lasts, then one bit. A row is known by 96 bits of a hash of its `custom_id` with its
+//! Memory: 20 bytes a row while it lasts, then 4 and one bit: what makes sure that the second pass sees the same rows. A row is known by 96 bits of a hash of its `custom_id` with its
 //! number in the low 32 bits, so sorting brings equal ids together, the first row in front. That two ids of a billion
 //! share 96 bits has probability 6e-12.
 
@@ -27,6 +27,8 @@ pub(super) struct Survey {
     pub(super) has_requests: bool,
     pub(super) has_others: bool,
     duplicates: Bits,
+    /// Of each row up to the limit, see [`InputRow::checksum`].
+    checksums: Vec<u32>,
 }
 
 impl Survey {
@@ -34,14 +36,21 @@ impl Survey {
     pub(super) fn of(input: &Path, selection: Selection, format: &RowFormat) -> Result<Self> {
         let mut rows = Rows::open(input, selection)?;
         let mut ids = Vec::with_capacity(ROOM);
-        let mut survey =
-            Self { digest: [0; 32], rows: 0, has_requests: false, has_others: false, duplicates: Bits::new(0) };
+        let mut survey = Self {
+            digest: [0; 32],
+            rows: 0,
+            has_requests: false,
+            has_others: false,
+            duplicates: Bits::new(0),
+            checksums: Vec::with_capacity(ROOM),
+        };
         while let Some(row) = rows.next()? {
             let Ok(index) = u32::try_from(row.index) else {
                 bail!("`{}` has more than {} rows, expected fewer; cut it into files", input.display(), u32::MAX);
             };
             let id = survey.see(&row, format);
             ids.extend(id.map(|id| known_by(&id, index)));
+            survey.checksums.push(row.checksum);
             survey.rows += usize::from(selection.has(row.index));
         }
         survey.duplicates = duplicates(ids, rows.count());
@@ -49,7 +58,12 @@ impl Survey {
         Ok(survey)
     }
 
-    /// Whether an earlier row of the input has the same `custom_id`.
+    /// Whether this pass saw the same row in the same place.
+    pub(super) fn knows(&self, row: &InputRow) -> bool {
+        self.checksums.get(row.index) == Some(&row.checksum)
+    }
+
+    /// Whether an earlier row of the input has the same `custom_id`. The row must be [known](Self::knows).
     pub(super) fn is_duplicate(&self, row: usize) -> bool {
         self.duplicates.has(row)
     }
@@ -126,6 +140,25 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_changed_moved_or_are_new_are_not_known() {
+        let known = |before: &str, after: &str| {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("input.jsonl");
+            std::fs::write(&path, before).expect("written");
+            let survey = Survey::of(&path, Selection::default(), &RowFormat::default()).expect("it can be read");
+            std::fs::write(&path, after).expect("written");
+            let mut rows = Rows::open(&path, Selection::default()).expect("opened");
+            std::iter::from_fn(|| rows.next().expect("read")).map(|row| survey.knows(&row)).collect::<Vec<_>>()
+        };
+        let lines = "{}\n".repeat(64);
+        assert_eq!(known(&lines, &lines), [true; 64]);
+        let grown = known(&lines, &"{}\n".repeat(65));
+        assert_eq!((&grown[..64], grown[64]), (&[true; 64][..], false));
+        assert_eq!(known("1\n2\n3\n", "1\n3\n3\n"), [true, false, true]);
+        assert_eq!(known("1\n2\n3\n", "1\n\n2\n"), [true, false]);
+    }
+
+    #[test]
     fn shards_see_the_duplicates_of_all_rows() {
         let rows: Vec<_> = ["a", "b", "c", "a"].map(request).to_vec();
         let lines: Vec<_> = rows.iter().map(String::as_str).collect();
@@ -140,7 +173,9 @@ mod tests {
         let selection = Selection { limit: std::num::NonZeroUsize::new(2), ..Selection::default() };
         let short = survey(&["{}", "", "[]"], selection);
         assert_eq!(short.rows, 2);
-        assert_eq!(short.digest, survey(&["{}", "[]", "{}"], selection).digest);
+        assert_eq!(short.digest, survey(&["{}", "", "[]", "{}"], selection).digest);
+        // The line names a row and gives it its seed.
+        assert_ne!(short.digest, survey(&["{}", "[]", "{}"], selection).digest);
         assert_ne!(short.digest, survey(&["{}", "{}", "{}"], selection).digest);
     }
 }

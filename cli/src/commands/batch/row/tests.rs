@@ -222,6 +222,8 @@ fn plain_rows_are_those_of_the_common_reader() {
     let row = read(r#"{"question": "Why?", "answer": "x"}"#).expect("a plain row");
     assert_eq!(row.asked, Asked::Messages(vec![Message::new("user", "Why?")]));
     assert_eq!(read(r#"{"turns": ["a"]}"#).expect("one turn").asked, Asked::Messages(vec![Message::new("user", "a")]));
+    let row = read(r#"{"body": "a mail", "prompt": "b"}"#).expect("a plain row");
+    assert_eq!((row.shape, row.asked), (Shape::Plain, Asked::Text("b".to_owned())));
     refused(read(r#"{"turns": ["a", "b"]}"#), "has 2 `turns`, expected one");
     refused(
         read(r#"{"answer": "x"}"#),
