@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 /// A place for a file beside the name it will have once it is whole.
@@ -29,7 +29,7 @@ impl UnfinishedFile {
         let unfinished = self.folder.path().join("file");
         fs::write(&unfinished, bytes)
             .and_then(|()| put_in_place(&unfinished, &self.destination))
-            .map_err(|error| anyhow!("cannot write `{}`: {error}", self.destination.display()))
+            .with_context(|| format!("cannot write `{}`", self.destination.display()))
     }
 }
 
@@ -52,10 +52,19 @@ pub(crate) fn put_in_place(unfinished: &Path, destination: &Path) -> io::Result<
 /// Waits until the disk has the names in the folder that `path` is in.
 pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
     // Elsewhere folders cannot be opened as files, and the file system orders renames itself.
-    if cfg!(unix) { File::open(folder_of(path))?.sync_all() } else { Ok(()) }
+    if cfg!(unix) { unless_impossible(File::open(folder_of(path))?.sync_all()) } else { Ok(()) }
 }
 
-fn folder_of(path: &Path) -> &Path {
+/// Some file systems cannot wait for a folder (CIFS and FUSE give EINVAL), and then nobody can.
+fn unless_impossible(outcome: io::Result<()>) -> io::Result<()> {
+    outcome.or_else(|error| match error.kind() {
+        io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported => Ok(()),
+        _ => Err(error),
+    })
+}
+
+/// The folder that `path` is in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => ".".as_ref(),
@@ -83,6 +92,13 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         assert!(UnfinishedFile::beside(folder.path()).is_err());
         assert!(UnfinishedFile::beside(&folder.path().join("absent/file")).is_err());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_waited_for_is_not_and_a_full_disk_is_told() {
+        assert!(unless_impossible(Err(io::ErrorKind::InvalidInput.into())).is_ok());
+        assert!(unless_impossible(Err(io::ErrorKind::Unsupported.into())).is_ok());
+        assert!(unless_impossible(Err(io::ErrorKind::StorageFull.into())).is_err());
     }
 
     #[test]

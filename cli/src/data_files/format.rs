@@ -41,6 +41,17 @@ impl Format {
     }
 }
 
+impl Format {
+    /// Whether lines are the rows of a table, whose columns have one type each.
+    pub(crate) fn has_columns(self) -> bool {
+        match self {
+            Self::Plain | Self::Gzip | Self::Zstandard => false,
+            #[cfg(feature = "parquet")]
+            Self::Parquet => true,
+        }
+    }
+}
+
 /// Whether the file's lines are JSON objects by its name: `.jsonl`, packed or not, and `.parquet`.
 pub(crate) fn has_rows(path: &Path) -> bool {
     let ends = |path: &Path, ending| path.extension().is_some_and(|found| found == ending);

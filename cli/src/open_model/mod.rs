@@ -32,6 +32,8 @@ pub(crate) struct OpenModel {
     /// ONNX Runtime's version.
     pub(crate) runtime_version: String,
     pub(crate) folder: ModelFolder,
+    /// Whether a row's text does not depend on what is computed beside it.
+    pub(crate) is_row_exact: bool,
     pub(crate) engine: Engine,
     /// What a decoder behind an encoder starts with; what is asked is then the encoder's.
     decoder_start: Option<TokenId>,
@@ -69,7 +71,8 @@ impl OpenModel {
         let mut models = memory::size([target].into_iter().chain(draft).collect(), model.kv_memory)?.into_iter();
         let target = models.next().expect("as many models as were given");
         target.notes.iter().for_each(|note| eprintln!("note: {note}"));
-        if !target.model.limits().row_exact && !spec.is_none() {
+        let is_row_exact = target.model.limits().row_exact;
+        if !is_row_exact && !spec.is_none() {
             eprintln!("note: the products of `{name}` are not row-exact; drafts may change its text");
         }
         let (found, expected) = (folder.tokenizer.vocabulary(), target.model.vocabulary());
@@ -97,6 +100,7 @@ impl OpenModel {
             weights: target.weights,
             simd: session.simd,
             runtime_version: runtime.version(),
+            is_row_exact,
             engine,
             decoder_start,
             draft_min: arguments.draft.draft_min,

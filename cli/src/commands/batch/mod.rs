@@ -20,8 +20,10 @@ mod record;
 mod logprobs;
 mod identity;
 mod stats;
-mod journal;
+mod places;
 mod lock;
+mod complete;
+mod journal;
 mod publish;
 
 use std::path::Path;
@@ -35,34 +37,44 @@ pub(crate) use self::arguments::BatchArguments;
 
 use self::answering::{Answering, End, Plan};
 use self::ask::Asker;
+use self::complete::is_complete;
 use self::identity::Identity;
 use self::journal::{Journal, Kind};
 use self::lock::OutputLock;
-use self::publish::{Places, publish};
+use self::places::{Places, is_same};
+use self::publish::publish;
 use self::record::{Created, RecordWriter, columns};
 use self::row::RowFormat;
 use self::rows::Rows;
 use self::selection::Selection;
-use self::stats::{Tally, run_of};
+use self::stats::{Output, Tally};
 use self::survey::Survey;
 use crate::arguments::VerifyRule;
 use crate::interrupt::Interrupt;
 use crate::open_model::OpenModel;
 use crate::report::Trace;
+use crate::usage::UsageError;
 
 /// Runs the command.
 pub(crate) fn run(arguments: &BatchArguments) -> Result<()> {
     let places = Places::of(&arguments.output)?;
     check_input(&arguments.input)?;
+    check_apart(arguments, &places)?;
     let selection = Selection { limit: arguments.limit, shard: arguments.shard };
     let format = RowFormat { field: arguments.field.clone(), raw: arguments.raw };
     let survey = Survey::of(&arguments.input, selection, &format)?;
     // Behind what is mistyped most often, for a lock leaves its file.
-    let lock = OutputLock::acquire(&arguments.output)?;
+    let lock = OutputLock::acquire(&places)?;
+    places.try_out()?;
     note_rule(arguments.generation.draft.verify);
     let mut open = OpenModel::open(&arguments.generation)?;
+    note_company(&open);
     let identity = Identity::of(arguments, &open, survey.digest)?;
     if is_complete(&places, &identity)? {
+        // A crash between OUT's appearance and the end of the journal leaves both.
+        if places.journal.try_exists()? {
+            Journal::open(&places.journal, &identity.part, survey.rows)?.remove()?;
+        }
         eprintln!("`{}` is complete, nothing to do", places.out.display());
         return lock.release();
     }
@@ -73,7 +85,7 @@ pub(crate) fn run(arguments: &BatchArguments) -> Result<()> {
     open.engine.configure(EngineConfig { max_sequences: arguments.concurrency.get(), ..EngineConfig::default() });
     let asker = asker(arguments, &open);
     let created = arguments.created.unwrap_or(Created::At(0));
-    let text_ids = arguments.output.extension().is_some_and(|ending| ending == "parquet");
+    let text_ids = places.format.has_columns();
     let writer = RecordWriter { run: identity.whole, model: open.name.clone(), created, text_ids };
     let plan = Plan { selection, format, survey, writer, concurrency: arguments.concurrency.get() };
     let start = Instant::now();
@@ -89,6 +101,17 @@ fn check_input(input: &Path) -> Result<()> {
         bail!("`{}` is not a regular file, expected one: it is read twice", input.display());
     }
     Ok(())
+}
+
+/// Refuses files that would overwrite each other.
+fn check_apart(arguments: &BatchArguments, places: &Places) -> Result<()> {
+    places.check_apart(&arguments.input, "the input")?;
+    let Some(trace) = &arguments.generation.trace else { return Ok(()) };
+    if is_same(trace, &arguments.input) {
+        let message = format!("`{}` is the input, but also the trace, expected two files", trace.display());
+        return Err(UsageError::new(message).into());
+    }
+    places.check_apart(trace, "the trace")
 }
 
 /// A run whose rows all have a record.
@@ -128,8 +151,9 @@ fn finish(places: &Places, identity: &Identity, mut journal: Journal, outcome: &
             errors += usize::from(record?.1 == Kind::Error);
         }
     }
-    let stats = tally.file(&identity.hexadecimal(), survey.rows, errors, *took);
-    publish(places, &columns(survey.has_requests, survey.has_others), journal, &stats)?;
+    let run = identity.hexadecimal();
+    let stats = |bytes| tally.file(&Output { run: &run, rows: survey.rows, errors, bytes }, *took);
+    publish(places, &columns(survey.has_requests, survey.has_others), journal, stats)?;
     eprintln!("{}", tally.summary(survey.rows - errors, *took));
     match errors {
         0 => {}
@@ -137,20 +161,6 @@ fn finish(places: &Places, identity: &Identity, mut journal: Journal, outcome: &
         _ => eprintln!("note: {errors} rows have no answer, see `{}`", places.errors.display()),
     }
     Ok(())
-}
-
-/// Whether OUT is there and of this run, and whole; an error if it is another's.
-fn is_complete(places: &Places, identity: &Identity) -> Result<bool> {
-    if !places.out.exists() {
-        return Ok(false);
-    }
-    let stats = std::fs::read(&places.stats).unwrap_or_default();
-    if run_of(&stats).is_none_or(|run| run != identity.hexadecimal()) {
-        let out = places.out.display();
-        bail!("`{out}` is not of this input, model and flags, expected no file or one of theirs; it was left as it is");
-    }
-    // The journal outlives OUT's appearance by a moment.
-    Ok(!places.journal.exists())
 }
 
 fn asker(arguments: &BatchArguments, open: &OpenModel) -> Asker {
@@ -182,6 +192,17 @@ fn note_rule(rule: VerifyRule) {
     if rule != VerifyRule::Coupled {
         eprintln!(
             "note: without `--verify coupled` texts depend on what was drafted: a resumed run is not the undisturbed one"
+        );
+    }
+}
+
+/// Says of models whose texts depend on what runs beside them that they do.
+fn note_company(open: &OpenModel) {
+    if !open.is_row_exact {
+        eprintln!(
+            "note: the products of `{}` are not row-exact; what runs beside a row may change its text, so a resumed run \
+             may not be the undisturbed one",
+            open.name
         );
     }
 }

@@ -1,69 +1,38 @@
 //! Turns a journal into the files that the user gets.
 //!
-//! ```text
-//! OUT                 results, in the order of the input; there when everything is complete, else absent
-//! OUT.errors.jsonl    errors, in the order of the input; empty if there are none
-//! OUT.stats.json      timings and counts
-//! OUT.journal         see `journal`; there while OUT is not
-//! .OUT.unfinished     OUT being written, and alike for the others; written anew if a killed run left it
-//! ```
-//!
 //! The order is what makes OUT a proof: all files are written, the others get their names, the disk has those, then OUT
 //! gets its name, the disk has it, then the journal goes. A run that is killed at any point finds the journal or OUT.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
 use super::journal::{Journal, Kind};
+use super::places::{Places, cannot_write, unfinished};
 use crate::data_files::{Column, Format, LineWriter};
-use crate::unfinished_file::{check_destination, put_in_place};
-
-/// The files of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Places {
-    pub(super) out: PathBuf,
-    pub(super) errors: PathBuf,
-    pub(super) stats: PathBuf,
-    pub(super) journal: PathBuf,
-}
-
-impl Places {
-    /// The files beside `out`; an error if a file cannot have one of their names.
-    pub(super) fn of(out: &Path) -> Result<Self> {
-        let name = out.file_name().with_context(|| format!("`{}` is not the name of a file", out.display()))?;
-        let beside = |ending: &str| {
-            let mut name = name.to_owned();
-            name.push(ending);
-            out.with_file_name(name)
-        };
-        let places = Self {
-            out: out.to_owned(),
-            errors: beside(".errors.jsonl"),
-            stats: beside(".stats.json"),
-            journal: beside(".journal"),
-        };
-        [&places.out, &places.errors, &places.stats].into_iter().try_for_each(|place| check_destination(place))?;
-        Ok(places)
-    }
-}
+use crate::unfinished_file::put_in_place;
 
 /// Writes the records of the journal to their files and removes the journal. `columns`: those of OUT if it is a Parquet
-/// file. `stats`: the text of the file of statistics.
-pub(super) fn publish(places: &Places, columns: &[Column], mut journal: Journal, stats: &[u8]) -> Result<()> {
+/// file. `stats`: the text of the file of statistics, from the number of bytes in OUT.
+pub(super) fn publish(
+    places: &Places,
+    columns: &[Column],
+    mut journal: Journal,
+    stats: impl FnOnce(u64) -> Vec<u8>,
+) -> Result<()> {
     journal.sync()?;
-    write_records(places, columns, &mut journal)?;
-    write_whole(&places.stats, stats)?;
-    for place in [&places.errors, &places.stats, &places.out] {
+    let out_bytes = write_records(places, columns, &mut journal)?;
+    fs::write(unfinished(&places.stats), stats(out_bytes)).with_context(|| cannot_write(&places.stats))?;
+    for place in places.published() {
         put_in_place(&unfinished(place), place).with_context(|| cannot_write(place))?;
     }
     journal.remove()
 }
 
-fn write_records(places: &Places, columns: &[Column], journal: &mut Journal) -> Result<()> {
-    let mut out = create(&places.out, Format::of(&places.out)?, columns)?;
+/// Returns the bytes of OUT.
+fn write_records(places: &Places, columns: &[Column], journal: &mut Journal) -> Result<u64> {
+    let mut out = create(&places.out, places.format, columns)?;
     let mut errors = create(&places.errors, Format::Plain, &[])?;
     for record in journal.records()? {
         let (_, kind, record) = record?;
@@ -73,31 +42,14 @@ fn write_records(places: &Places, columns: &[Column], journal: &mut Journal) -> 
         };
         writer.write(&record).with_context(|| cannot_write(place))?;
     }
-    out.finish().with_context(|| cannot_write(&places.out))?;
     errors.finish().with_context(|| cannot_write(&places.errors))?;
-    Ok(())
+    let length = out.finish().and_then(|file| Ok(file.metadata()?.len()));
+    length.with_context(|| cannot_write(&places.out))
 }
 
 fn create(place: &Path, format: Format, columns: &[Column]) -> Result<LineWriter> {
     let file = File::create(unfinished(place)).with_context(|| cannot_write(place))?;
     LineWriter::new(file, format, columns).with_context(|| cannot_write(place))
-}
-
-fn write_whole(place: &Path, bytes: &[u8]) -> Result<()> {
-    fs::write(unfinished(place), bytes).with_context(|| cannot_write(place))
-}
-
-fn cannot_write(place: &Path) -> String {
-    format!("cannot write `{}`", place.display())
-}
-
-/// The name of a file that is being written. It is the same for every run, so that the next one replaces what a killed
-/// one left; the lock on OUT keeps others away.
-fn unfinished(place: &Path) -> PathBuf {
-    let mut name = OsString::from(".");
-    name.push(place.file_name().unwrap_or_default());
-    name.push(".unfinished");
-    place.with_file_name(name)
 }
 
 #[cfg(test)]
@@ -136,11 +88,11 @@ mod tests {
     #[test]
     fn results_and_errors_go_to_their_files_and_the_journal_goes_away() {
         let (folder, places, journal) = finished("out.jsonl");
-        publish(&places, &[], journal, b"{}\n").expect("published");
+        publish(&places, &[], journal, |bytes| format!("{bytes}\n").into_bytes()).expect("published");
         assert_eq!(names(&folder), ["out.jsonl", "out.jsonl.errors.jsonl", "out.jsonl.stats.json"]);
         assert_eq!(text(&places.out), "{\"n\":0}\n{\"n\":2}\n");
         assert_eq!(text(&places.errors), "{\"e\":1}\n");
-        assert_eq!(text(&places.stats), "{}\n");
+        assert_eq!(text(&places.stats), "16\n");
     }
 
     #[test]
@@ -150,7 +102,7 @@ mod tests {
             fs::write(unfinished(place), vec![b'x'; 1000]).expect("written");
         }
         fs::write(&places.errors, "of a run that was killed before OUT had its name").expect("written");
-        publish(&places, &[], journal, b"{}\n").expect("published");
+        publish(&places, &[], journal, |bytes| format!("{bytes}\n").into_bytes()).expect("published");
         assert_eq!(names(&folder).len(), 3);
         let lines = crate::data_files::Lines::open(&places.out).expect("opened");
         let lines: Vec<_> = lines.map(|line| line.expect("sound").bytes).collect();
@@ -162,22 +114,17 @@ mod tests {
     fn a_failure_leaves_the_journal_and_no_output() {
         let (folder, places, journal) = finished("out.jsonl");
         fs::create_dir(&places.stats).expect("made");
-        let error = format!("{:#}", publish(&places, &[], journal, b"{}\n").expect_err("a folder is in the way"));
+        let error = format!(
+            "{:#}",
+            publish(&places, &[], journal, |bytes| format!("{bytes}\n").into_bytes())
+                .expect_err("a folder is in the way")
+        );
         assert!(error.starts_with(&cannot_write(&places.stats)), "{error}");
         assert!(places.journal.exists() && !places.out.exists());
         fs::remove_dir(&places.stats).expect("removed");
         let journal = Journal::open(&places.journal, &RUN, 3).expect("the same journal");
         assert_eq!(journal.finished(), 3);
-        publish(&places, &[], journal, b"{}\n").expect("published");
+        publish(&places, &[], journal, |bytes| format!("{bytes}\n").into_bytes()).expect("published");
         assert_eq!(names(&folder).len(), 3);
-    }
-
-    #[test]
-    fn names_that_no_file_can_have_are_refused() {
-        let folder = tempfile::tempdir().expect("a folder");
-        assert!(Places::of(folder.path()).is_err());
-        assert!(Places::of(Path::new("/")).is_err());
-        fs::create_dir(folder.path().join("out.errors.jsonl")).expect("made");
-        assert!(Places::of(&folder.path().join("out")).is_err());
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use veridraft_engine::{Finished, StepReport};
 
 use crate::figures::rounded;
@@ -43,6 +43,8 @@ pub(super) struct Stats<'a> {
     run: &'a str,
     rows: usize,
     errors: usize,
+    /// Bytes of OUT.
+    out_bytes: u64,
     /// Rows that an earlier process had finished; the counts and times below are without them.
     resumed_rows: usize,
     prompt_tokens: usize,
@@ -57,6 +59,35 @@ pub(super) struct Stats<'a> {
     forward_seconds: f64,
     drafting_seconds: f64,
     journal_seconds: f64,
+}
+
+/// What OUT is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Output<'a> {
+    /// Digest of all that it depends on.
+    pub(super) run: &'a str,
+    /// Rows of the run.
+    pub(super) rows: usize,
+    /// Rows of them that have an error.
+    pub(super) errors: usize,
+    /// Bytes of the file.
+    pub(super) bytes: u64,
+}
+
+/// What a file of statistics says of OUT.
+#[derive(Debug, Deserialize, PartialEq, Eq)]
+pub(super) struct Proof {
+    /// Digest of all that OUT depends on.
+    pub(super) run: String,
+    /// Bytes of OUT.
+    pub(super) out_bytes: u64,
+}
+
+impl Proof {
+    /// `None` where the text is not that of a file of statistics.
+    pub(super) fn read(text: &[u8]) -> Option<Self> {
+        serde_json::from_slice(text).ok()
+    }
 }
 
 impl Tally {
@@ -113,13 +144,14 @@ impl Tally {
         )
     }
 
-    /// The file's text. `rows` and `errors` are those of the whole output, `run` its digest.
-    pub(super) fn file(&self, run: &str, rows: usize, errors: usize, took: Duration) -> Vec<u8> {
+    /// The file's text.
+    pub(super) fn file(&self, output: &Output, took: Duration) -> Vec<u8> {
         let seconds = took.as_secs_f64();
         let stats = Stats {
-            run,
-            rows,
-            errors,
+            run: output.run,
+            rows: output.rows,
+            errors: output.errors,
+            out_bytes: output.bytes,
             resumed_rows: self.resumed,
             prompt_tokens: self.prompt_tokens,
             cached_prompt_tokens: self.cached_tokens,
@@ -140,12 +172,6 @@ impl Tally {
     }
 }
 
-/// The digest in a file of statistics; `None` where it is no such file.
-pub(super) fn run_of(text: &[u8]) -> Option<String> {
-    let stats: serde_json::Value = serde_json::from_slice(text).ok()?;
-    stats.get("run")?.as_str().map(str::to_owned)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,15 +179,16 @@ mod tests {
     #[test]
     fn a_file_of_statistics_names_its_run() {
         let tally = Tally::behind(3);
-        let file = tally.file("c0ffee", 9, 1, Duration::from_millis(1500));
-        assert_eq!(run_of(&file).as_deref(), Some("c0ffee"));
+        let output = Output { run: "c0ffee", rows: 9, errors: 1, bytes: 77 };
+        let file = tally.file(&output, Duration::from_millis(1500));
+        assert_eq!(Proof::read(&file), Some(Proof { run: "c0ffee".to_owned(), out_bytes: 77 }));
         let stats: serde_json::Value = serde_json::from_slice(&file).expect("it is JSON");
         assert_eq!(stats["rows"], 9);
         assert_eq!(stats["seconds"], 1.5);
         assert_eq!(stats["tokens_per_second"], 0.0);
         let line = "8 answers (3 from before), 0 tokens in 1.50 s at 0.0 tokens/s, 0.00 tokens a pass";
         assert_eq!(tally.summary(8, Duration::from_millis(1500)), line);
-        assert_eq!(run_of(b"{}"), None);
-        assert_eq!(run_of(b"no"), None);
+        assert_eq!(Proof::read(b"{}"), None);
+        assert_eq!(Proof::read(b"no"), None);
     }
 }
