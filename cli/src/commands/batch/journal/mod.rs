@@ -24,9 +24,11 @@ pub(super) use format::Kind;
 
 /// A group of records is synced when it is this old at the next append, or this long.
 const GROUP_AGE: Duration = Duration::from_secs(1);
-const GROUP_BYTES: usize = 1 << 20;
-/// And at least so many times as old as the last sync took, so that a slow disk takes 2 % of the time, not all.
+const GROUP_BYTES: u64 = 1 << 20;
+/// And at least so many times as old as the last sync took, so that a slow disk takes 2 % of the time, not all, as far as
+/// that does not risk more than a minute's work.
 const SYNC_SHARE: u32 = 50;
+const GREATEST_AGE: Duration = Duration::from_secs(60);
 
 /// The open journal of one run. After an error of any method the run has to end: what the disk has is known again when
 /// the journal is opened again.
@@ -42,8 +44,8 @@ pub(super) struct Journal {
     written: u64,
     /// Records that no one has handed to the operating system yet.
     pending: Vec<u8>,
-    /// Whether bytes were written that the disk may not have yet.
-    is_dirty: bool,
+    /// Bytes of the file that the disk has for sure.
+    synced: u64,
     synced_at: Instant,
     /// How old a group gets.
     group_age: Duration,
@@ -69,8 +71,10 @@ impl Journal {
                 let (place, end, lost) = (path.display(), found.end, damage.bytes);
                 eprintln!("note: `{place}` is damaged at byte {end}: {lost} bytes are dropped, their rows run again");
             }
-            file.set_len(found.end).and_then(|()| file.sync_all()).with_context(|| cannot("write", path))?;
+            file.set_len(found.end).with_context(|| cannot("write", path))?;
         }
+        // What a killed process wrote may be in the operating system's memory alone, and from now on it counts.
+        file.sync_all().and_then(|()| sync_folder_of(path)).with_context(|| cannot("write", path))?;
         Ok(Self {
             path: path.to_owned(),
             file,
@@ -79,7 +83,7 @@ impl Journal {
             offsets: found.offsets,
             written: found.end,
             pending: Vec::new(),
-            is_dirty: false,
+            synced: found.end,
             synced_at: Instant::now(),
             group_age: GROUP_AGE,
         })
@@ -111,28 +115,30 @@ impl Journal {
         self.finished += 1;
         self.pending.extend_from_slice(&prefix.encode(&self.header));
         self.pending.extend_from_slice(record);
-        if self.pending.len() >= GROUP_BYTES || self.synced_at.elapsed() >= self.group_age {
-            self.sync()
-        } else {
-            Ok(())
-        }
+        if self.is_due() { self.sync() } else { Ok(()) }
     }
 
     /// Hands what was appended to the operating system, which has it then whatever becomes of this process, and waits for
-    /// the disk when the group is old. To be called between rows: the last row of a group may be the last for a while.
+    /// the disk when the group is old or long. To be called between rows: the last row of a group may be the last for a while.
     pub(super) fn settle(&mut self) -> Result<()> {
         self.write_pending().with_context(|| cannot("write", &self.path))?;
-        if self.is_dirty && self.synced_at.elapsed() >= self.group_age { self.sync() } else { Ok(()) }
+        if self.is_due() { self.sync() } else { Ok(()) }
+    }
+
+    /// Whether the records that the disk may not have are too old or too many.
+    fn is_due(&self) -> bool {
+        let bytes = self.written + self.pending.len() as u64 - self.synced;
+        bytes >= GROUP_BYTES || bytes > 0 && self.synced_at.elapsed() >= self.group_age
     }
 
     /// Returns when the disk has every record.
     pub(super) fn sync(&mut self) -> Result<()> {
         self.write_pending().with_context(|| cannot("write", &self.path))?;
-        if self.is_dirty {
+        if self.synced < self.written {
             let start = Instant::now();
             self.file.sync_data().with_context(|| cannot("write", &self.path))?;
-            self.group_age = GROUP_AGE.max(start.elapsed() * SYNC_SHARE);
-            self.is_dirty = false;
+            self.group_age = age_behind(start.elapsed());
+            self.synced = self.written;
         }
         self.synced_at = Instant::now();
         Ok(())
@@ -146,7 +152,6 @@ impl Journal {
         self.file.write_all(&self.pending)?;
         self.written += self.pending.len() as u64;
         self.pending.clear();
-        self.is_dirty = true;
         Ok(())
     }
 
@@ -167,6 +172,11 @@ impl Journal {
         drop(self.file);
         std::fs::remove_file(&self.path).with_context(|| cannot("remove", &self.path))
     }
+}
+
+/// How old a group gets when a sync took that long.
+fn age_behind(sync: Duration) -> Duration {
+    sync.saturating_mul(SYNC_SHARE).clamp(GROUP_AGE, GREATEST_AGE)
 }
 
 fn cannot(what: &str, path: &Path) -> String {

@@ -341,9 +341,25 @@ fn a_header_of_which_the_disk_has_the_length_alone_is_written_again() {
 #[test]
 fn a_long_group_reaches_the_disk_without_a_sync() {
     let (_folder, path) = place();
-    let mut journal = Journal::open(&path, &RUN, 2).expect("a new journal");
+    let length = || fs::metadata(&path).expect("there").len();
+    let mut journal = Journal::open(&path, &RUN, 3).expect("a new journal");
+    journal.group_age = Duration::MAX;
     append(&mut journal, &(0, Kind::Result, vec![1; 10]));
-    assert_eq!(fs::metadata(&path).expect("there").len(), HEADER_BYTES as u64, "it waits for its group");
-    append(&mut journal, &(1, Kind::Result, vec![2; GROUP_BYTES]));
-    assert_eq!(fs::metadata(&path).expect("there").len(), (HEADER_BYTES + 2 * PREFIX_BYTES + 10 + GROUP_BYTES) as u64);
+    assert_eq!(length(), HEADER_BYTES as u64, "it waits for its group");
+    // What was only handed to the operating system still belongs to the group.
+    journal.settle().expect("written");
+    assert_eq!((length(), journal.synced), ((HEADER_BYTES + PREFIX_BYTES + 10) as u64, HEADER_BYTES as u64));
+    append(&mut journal, &(1, Kind::Result, vec![2; GROUP_BYTES as usize - 2 * PREFIX_BYTES - 11]));
+    journal.settle().expect("written");
+    assert_eq!(journal.synced, HEADER_BYTES as u64, "a byte is missing");
+    append(&mut journal, &(2, Kind::Result, Vec::new()));
+    assert_eq!((length(), journal.synced), (journal.written, journal.written));
+}
+
+#[test]
+fn a_slow_disk_makes_groups_older_but_not_for_ever() {
+    let seconds = Duration::from_secs;
+    assert_eq!(age_behind(Duration::from_millis(1)), GROUP_AGE);
+    assert_eq!(age_behind(Duration::from_millis(100)), seconds(5));
+    assert_eq!(age_behind(seconds(100)), GREATEST_AGE);
 }
