@@ -29,7 +29,7 @@ fn windows() -> impl Strategy<Value = Vec<Window>> {
             let place = |share: f64| 1 + (share * tokens.len() as f64) as usize;
             let (from, to) = (place(from.min(to)), place(from.max(to)).min(tokens.len()));
             let scored = from.min(to)..to;
-            Window { scored: if scored.start == 0 { 1..1 } else { scored }, tokens }
+            Window { scored, tokens }
         };
         branches.into_iter().map(window).collect()
     })
@@ -149,4 +149,23 @@ fn what_the_visitor_says_ends_it() {
     });
     assert!(matches!(outcome, Err(Error::NothingWanted)));
     assert_eq!(passes, 1);
+}
+
+#[test]
+fn a_window_with_nothing_to_predict_is_nothing_to_do() {
+    let (mut model, mut other) = (model(4, 2, true), model(2, 3, true));
+    let empty = |tokens: Vec<TokenId>, at: usize| Window { tokens, scored: at..at };
+    let windows = vec![
+        empty(vec![], 0),
+        empty(vec![1], 0),
+        empty(vec![1, 2], 1),
+        Window { tokens: vec![1, 2], scored: 1..2 },
+        empty(vec![1; 1000], 7),
+        empty(vec![VOCABULARY + 1], 0),
+        Window { tokens: vec![1, 3], scored: 1..2 },
+        empty(vec![], 0),
+    ];
+    let shown = shown(&mut [&mut model, &mut other], &windows).expect("there is nothing wrong");
+    let places: Vec<_> = shown.iter().map(|(window, position, token, ..)| (*window, *position, *token)).collect();
+    assert_eq!(places, [(3, 1, 2), (6, 1, 3)]);
 }

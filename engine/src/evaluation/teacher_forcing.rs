@@ -59,7 +59,7 @@ impl Pass<'_> {
 /// a model's vocabulary.
 ///
 /// # Panics
-/// When there is no model, or a window's scored positions begin at 0 or lie behind its end.
+/// When there is no model, or a window has scored positions that begin at 0 or lie behind its end.
 pub fn teacher_force<E: From<Error>>(
     models: &mut [&mut dyn LanguageModel],
     windows: impl IntoIterator<Item = Window>,
@@ -103,15 +103,15 @@ impl<'a, 'b> TeacherForcing<'a, 'b> {
     fn admit(&mut self, windows: &mut Peekable<impl Iterator<Item = (usize, Window)>>) -> Result<()> {
         while self.running.iter().map(Running::uncomputed).sum::<usize>() < self.rows {
             let Some((index, window)) = windows.peek() else { return Ok(()) };
+            if window.scored.is_empty() {
+                windows.next();
+                continue;
+            }
             self.check(*index, window)?;
             let Some(start) = self.start(window)? else { return Ok(()) };
             let (index, window) = windows.next().expect("it was there");
-            if window.rows() > 0 {
-                let (computed, tables) = start;
-                self.running.push(Running { index, window, computed, tables });
-            } else {
-                debug_assert!(start.1.iter().all(Vec::is_empty));
-            }
+            let (computed, tables) = start;
+            self.running.push(Running { index, window, computed, tables });
         }
         Ok(())
     }

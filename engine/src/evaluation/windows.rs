@@ -13,7 +13,7 @@ pub struct Window {
     /// What is computed, from position 0 on.
     pub tokens: Vec<TokenId>,
     /// Positions in `tokens` whose token is to be predicted from those before it; from 1 on, as nothing predicts the
-    /// first.
+    /// first. Empty where nothing is.
     pub scored: Range<usize>,
 }
 
@@ -25,7 +25,7 @@ impl Window {
 
     /// Rows that may come from elsewhere, because nothing is predicted from them.
     fn unread_rows(&self) -> usize {
-        self.rows().min(self.scored.start - 1)
+        self.rows().min(self.scored.start.saturating_sub(1))
     }
 }
 
