@@ -247,6 +247,31 @@ mod parquet_files {
     }
 
     #[test]
+    fn bytes_that_are_no_text_are_left_out() {
+        use ::parquet::basic::Type as PhysicalType;
+        use ::parquet::data_type::{ByteArray, ByteArrayType};
+        use ::parquet::file::writer::SerializedFileWriter;
+        use ::parquet::schema::types::Type;
+        let (_folder, path) = place("a.parquet");
+        // Not marked as text.
+        let column = Type::primitive_type_builder("picture", PhysicalType::BYTE_ARRAY)
+            .with_repetition(::parquet::basic::Repetition::REQUIRED);
+        let columns = vec![std::sync::Arc::new(column.build().expect("a type"))];
+        let schema = Type::group_type_builder("rows").with_fields(columns).build().expect("a schema");
+        let file = File::create(&path).expect("created");
+        let mut writer = SerializedFileWriter::new(file, schema.into(), Default::default()).expect("a writer");
+        let mut group = writer.next_row_group().expect("a group");
+        let mut cells = group.next_column().expect("no error").expect("a column");
+        let bytes = [&b"text"[..], b"\xff\xd8", b"more"].map(|bytes| ByteArray::from(bytes.to_vec()));
+        cells.typed::<ByteArrayType>().write_batch(&bytes, None, None).expect("written");
+        cells.close().expect("closed");
+        group.close().expect("closed");
+        writer.close().expect("closed");
+        let expected = [r#"{"picture":"text"}"#, "{}", r#"{"picture":"more"}"#];
+        assert_eq!(read(&path), (expected.map(|line| line.as_bytes().to_vec()).to_vec(), None));
+    }
+
+    #[test]
     fn row_groups_follow_each_other_and_none_is_a_sound_file() {
         let (_folder, path) = place("a.parquet");
         let long: Vec<_> = (0..30).map(|row| format!("{{\"id\":\"{}\",\"n\":{row}}}", "x".repeat(600_000))).collect();

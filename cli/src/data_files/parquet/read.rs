@@ -33,7 +33,7 @@ impl Read for ParquetReader {
             let Some(row) = guarded(|| self.rows.next().transpose().map_err(Error::other))? else {
                 return Ok(0);
             };
-            self.line = serde_json::to_vec(&object(&row)?)?;
+            self.line = serde_json::to_vec(&object(&row))?;
             self.line.push(b'\n');
             self.taken = 0;
         }
@@ -69,18 +69,15 @@ fn check_packing(file: &ParquetMetaData) -> Result<()> {
     Ok(())
 }
 
-fn object(row: &Row) -> Result<Value> {
-    let fields = row.get_column_iter().filter(|(_, field)| **field != Field::Null);
-    let fields = fields.map(|(name, field)| match value(field) {
-        Ok(value) => Ok((name.clone(), value)),
-        Err(error) => Err(Error::other(format!("column `{name}`: {error}"))),
-    });
-    fields.collect::<Result<Map<_, _>>>().map(Value::Object)
+/// The fields that are there; a value that JSON does not have is not.
+fn object(row: &Row) -> Value {
+    let fields = row.get_column_iter().map(|(name, field)| (name.clone(), value(field)));
+    Value::Object(fields.filter(|(_, value)| !value.is_null()).collect())
 }
 
-/// Numbers that JSON does not have become null; dates, times and decimals become text.
-fn value(field: &Field) -> Result<Value> {
-    Ok(match field {
+/// Numbers and bytes that JSON does not have become null; dates, times and decimals become text.
+fn value(field: &Field) -> Value {
+    match field {
         Field::Null => Value::Null,
         Field::Bool(truth) => (*truth).into(),
         Field::Byte(number) => (*number).into(),
@@ -96,23 +93,19 @@ fn value(field: &Field) -> Result<Value> {
         Field::Double(number) => (*number).into(),
         Field::Str(text) => text.as_str().into(),
         // Some writers do not mark text as text.
-        Field::Bytes(bytes) => {
-            let text = str::from_utf8(bytes.data()).map_err(|_| Error::other("bytes that are not UTF-8"))?;
-            text.into()
-        }
-        Field::Group(row) => object(row)?,
-        Field::ListInternal(list) => list.elements().iter().map(value).collect::<Result<Vec<_>>>()?.into(),
+        Field::Bytes(bytes) => str::from_utf8(bytes.data()).map_or(Value::Null, Into::into),
+        Field::Group(row) => object(row),
+        Field::ListInternal(list) => list.elements().iter().map(value).collect(),
         Field::MapInternal(map) => {
-            let entries = map.entries().iter().map(|(key, found)| Ok((key_text(key)?, value(found)?)));
-            Value::Object(entries.collect::<Result<_>>()?)
+            map.entries().iter().map(|(key, found)| (key_text(key), value(found))).collect::<Map<_, _>>().into()
         }
         other => other.to_string().into(),
-    })
+    }
 }
 
-fn key_text(key: &Field) -> Result<String> {
-    Ok(match value(key)? {
+fn key_text(key: &Field) -> String {
+    match value(key) {
         Value::String(text) => text,
         other => other.to_string(),
-    })
+    }
 }
