@@ -21,8 +21,7 @@ pub struct StepReport {
     pub rows: usize,
     /// Each sequence that took part.
     pub sequences: Vec<SequenceStep>,
-    /// What went wrong and ended no step: a drafter that failed and is not asked again, a constraint that failed or a source
-    /// that could not be encoded and ended its sequence with [`FinishReason::Failed`].
+    /// What went wrong and ended neither the step nor a sequence: a drafter that failed and is not asked again.
     pub failures: Vec<String>,
 }
 
@@ -53,11 +52,24 @@ pub struct SequenceStep {
     pub prompt_logprobs: Vec<TokenLogprobs>,
     /// Why the sequence ended in this step, if it did.
     pub finish: Option<FinishReason>,
+    /// What went wrong where that is [`FinishReason::Failed`].
+    pub failure: Option<String>,
+}
+
+impl StepReport {
+    /// All that went wrong, a line each: the step's failures, then those that ended a sequence, behind its number.
+    pub fn all_failures(&self) -> impl Iterator<Item = String> {
+        let of_sequence = |step: &SequenceStep| {
+            let failure = step.failure.as_ref()?;
+            Some(format!("sequence {}: {failure}", step.sequence.0))
+        };
+        self.failures.iter().cloned().chain(self.sequences.iter().filter_map(of_sequence))
+    }
 }
 
 impl SequenceStep {
-    /// The end of a sequence that took part in no pass.
-    pub(crate) fn without_pass(sequence: SequenceId, text: String, finish: FinishReason) -> Self {
+    /// The end of a sequence that failed before it took part in a pass.
+    pub(crate) fn without_pass(sequence: SequenceId, text: String, failure: String) -> Self {
         Self {
             sequence,
             rows: 0,
@@ -70,7 +82,8 @@ impl SequenceStep {
             text,
             logprobs: Vec::new(),
             prompt_logprobs: Vec::new(),
-            finish: Some(finish),
+            finish: Some(FinishReason::Failed),
+            failure: Some(failure),
         }
     }
 }

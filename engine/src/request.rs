@@ -99,7 +99,8 @@ pub enum FinishReason {
     StopString,
     /// The constraint lets nothing follow.
     Complete,
-    /// The constraint failed or the source could not be encoded, see [`StepReport::failures`](crate::StepReport::failures).
+    /// The constraint failed or the source could not be encoded, see
+    /// [`SequenceStep::failure`](crate::SequenceStep::failure).
     Failed,
     /// `max_tokens` tokens were produced.
     Length,

@@ -68,7 +68,7 @@ fn run(engine: &mut Engine, ids: &[SequenceId], observers: Observers) -> Result<
             if let Some(trace) = &mut trace {
                 trace.step(&report)?;
             }
-            report.failures.iter().for_each(|failure| eprintln!("note: {failure}"));
+            report.all_failures().for_each(|failure| eprintln!("note: {failure}"));
             duration += report.duration;
             for step in report.sequences {
                 piece += &step.text;

@@ -125,6 +125,7 @@ mod tests {
             logprobs: Vec::new(),
             prompt_logprobs: Vec::new(),
             finish: None,
+            failure: None,
         }
     }
 

@@ -73,7 +73,7 @@ impl Answering {
     }
 
     fn take(&mut self, mut report: StepReport) {
-        report.failures.iter().for_each(|failure| eprintln!("note: {failure}"));
+        report.all_failures().for_each(|failure| eprintln!("note: {failure}"));
         let parts = std::mem::take(&mut report.sequences);
         for part in parts.into_iter().filter(|part| part.sequence == self.id) {
             self.generation.text += &part.text;

@@ -23,8 +23,6 @@ impl Engine {
         }
         let plain = self.plain_load(parts);
         for (part, (verified, prompt_logprobs)) in parts.iter().zip(verified) {
-            let failure = verified.failure.as_ref();
-            report.failures.extend(failure.map(|error| format!("sequence {}: {error}", part.sequence.0)));
             self.score(part, &verified);
             let step = self.settle(part, verified, prompt_logprobs, moved.is_ok());
             self.credit(part, &step, plain, report.rows);
@@ -90,6 +88,7 @@ impl Engine {
             logprobs: verified.logprobs,
             prompt_logprobs,
             finish,
+            failure: verified.failure.map(|error| error.to_string()),
         }
     }
 

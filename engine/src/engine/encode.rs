@@ -22,8 +22,7 @@ impl Engine {
         let mut report = StepReport::default();
         for id in waiting {
             if let Err(error) = self.encode_source(id) {
-                report.failures.push(format!("sequence {}: its source cannot be encoded: {error}", id.0));
-                report.sequences.push(self.fail(id));
+                report.sequences.push(self.fail(id, format!("its source cannot be encoded: {error}")));
             }
         }
         (!report.sequences.is_empty()).then_some(report)
@@ -85,10 +84,10 @@ impl Engine {
         Ok(())
     }
 
-    fn fail(&mut self, id: SequenceId) -> SequenceStep {
+    fn fail(&mut self, id: SequenceId, failure: String) -> SequenceStep {
         let sequence = self.sequences.get_mut(&id).expect("it runs");
         sequence.release(&mut self.pool, &mut self.prefixes);
         let text = sequence.end(FinishReason::Failed, &*self.parts.decoder);
-        SequenceStep::without_pass(id, text, FinishReason::Failed)
+        SequenceStep::without_pass(id, text, failure)
     }
 }

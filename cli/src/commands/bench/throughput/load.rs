@@ -75,7 +75,7 @@ fn step(
     concurrency: usize,
 ) -> Result<()> {
     let report = open.engine.step()?;
-    report.failures.iter().for_each(|failure| eprintln!("note: {failure}"));
+    report.all_failures().for_each(|failure| eprintln!("note: {failure}"));
     load.forwards += 1;
     load.steps += report.duration;
     load.forward += report.forward;
