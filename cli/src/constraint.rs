@@ -36,6 +36,17 @@ pub(crate) enum Source {
     Lark(PathBuf, String),
 }
 
+impl Source {
+    /// The kind of grammar and its text, wherever that stands.
+    pub(crate) fn text(&self) -> (&'static str, &str) {
+        match self {
+            Self::JsonSchema(_, text) => ("json-schema", text),
+            Self::Lark(_, text) => ("lark", text),
+            Self::Regex(text) => ("regex", text),
+        }
+    }
+}
+
 impl ConstraintArguments {
     /// Reads the constraint that is asked for, if any.
     pub(crate) fn read(&self) -> Result<Option<Source>> {

@@ -2,12 +2,12 @@
 
 use std::iter::repeat;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use veridraft_export::Weights;
 use veridraft_models::runtime::{LibraryChoice, Runtime};
 use veridraft_models::{AnyModel, LanguageModel, ModelFolder, UnsizedAnyModel};
 
-use super::{memory, session};
+use super::{check_vocabulary, memory, session};
 use crate::arguments::ModelArguments;
 use crate::model_store;
 
@@ -31,10 +31,7 @@ impl BareModel {
     pub(crate) fn new(name: String, folder: ModelFolder, model: AnyModel) -> Result<Self> {
         let AnyModel { model, weights, notes, .. } = model;
         notes.iter().for_each(|note| eprintln!("note: {note}"));
-        let (found, expected) = (folder.tokenizer.vocabulary(), model.vocabulary());
-        if found > expected {
-            bail!("`{}`: the tokenizer has {found} tokens, but the model {expected}", folder.path.display());
-        }
+        check_vocabulary(&folder, model.vocabulary())?;
         Ok(Self { name, weights, folder, model })
     }
 }

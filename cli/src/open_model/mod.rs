@@ -75,11 +75,9 @@ impl OpenModel {
         if !is_row_exact && !spec.is_none() {
             eprintln!("note: the products of `{name}` are not row-exact; drafts may change its text");
         }
-        let (found, expected) = (folder.tokenizer.vocabulary(), target.model.vocabulary());
-        if found > expected {
-            bail!("`{}`: the tokenizer has {found} tokens, but the model {expected}", folder.path.display());
-        }
-        let drafting_for = drafters::Target { folder: &folder, vocabulary: expected };
+        let vocabulary = target.model.vocabulary();
+        check_vocabulary(&folder, vocabulary)?;
+        let drafting_for = drafters::Target { folder: &folder, vocabulary };
         let drafters = drafters::open(spec, &drafting_for, draft_folder.zip(models.next()))?;
         let drafts = !drafters.is_empty();
         let cost_file = CostFile::of(&folder, &target, session, &runtime.version())?;
@@ -140,6 +138,14 @@ impl OpenModel {
     pub(crate) fn seed(&self) -> u64 {
         self.sampling.seed
     }
+}
+
+fn check_vocabulary(folder: &ModelFolder, expected: usize) -> Result<()> {
+    let found = folder.tokenizer.vocabulary();
+    if found > expected {
+        bail!("`{}`: the tokenizer has {found} tokens, but the model {expected}", folder.path.display());
+    }
+    Ok(())
 }
 
 /// How the arguments want a model opened.

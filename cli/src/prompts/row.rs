@@ -12,17 +12,7 @@ pub(crate) const NAMES: [&str; 3] = ["id", "question_id", "task_id"];
 
 /// Reads a line; an error says what is wrong with it, to stand behind the name of the place.
 pub(super) fn prompt(line: &str, category: &str, number: usize) -> Result<DataPrompt, String> {
-    prompt_of(&object(line)?, category, number)
-}
-
-/// The object that a line is.
-pub(super) fn object(line: &str) -> Result<Map<String, Value>, String> {
-    match serde_json::from_str(line) {
-        Ok(Value::Object(row)) => Ok(row),
-        Ok(other) => Err(format!("is {}, expected an object", kind(&other))),
-        // One line is parsed, so the parser's own line number, always 1, would only mislead.
-        Err(error) => Err(format!("is not JSON at column {}, expected one object a line", error.column())),
-    }
+    prompt_of(&object(line.as_bytes())?, category, number)
 }
 
 /// The prompt in an object.
@@ -35,12 +25,27 @@ pub(super) fn prompt_of(row: &Map<String, Value>, category: &str, number: usize)
     Ok(DataPrompt { category, id: id(row, number), content: content(row)? })
 }
 
-fn id(row: &Map<String, Value>, number: usize) -> String {
-    match NAMES.iter().find_map(|name| row.get(*name)) {
-        Some(Value::String(id)) => id.clone(),
-        Some(Value::Number(id)) => id.to_string(),
-        _ => format!("line {number}"),
+/// The object in a line.
+pub(crate) fn object(line: &[u8]) -> Result<Map<String, Value>, String> {
+    match serde_json::from_slice(line) {
+        Ok(Value::Object(row)) => Ok(row),
+        Ok(other) => Err(format!("is {}, expected an object", kind(&other))),
+        // One line is parsed, so the parser's own line number, always 1, would only mislead.
+        Err(error) => Err(format!("is not JSON at column {}, expected one object a line", error.column())),
     }
+}
+
+fn id(row: &Map<String, Value>, number: usize) -> String {
+    match name(row, &NAMES) {
+        Some(Value::String(id)) => id.clone(),
+        Some(id) => id.to_string(),
+        None => format!("line {number}"),
+    }
+}
+
+/// What names a row: the text or number in the first of these fields that it has.
+pub(crate) fn name<'a>(row: &'a Map<String, Value>, names: &[&str]) -> Option<&'a Value> {
+    names.iter().find_map(|name| row.get(*name)).filter(|id| id.is_string() || id.is_number())
 }
 
 /// What a row asks, in the first of the fields that it has.

@@ -8,7 +8,7 @@ use veridraft_engine::{Error, Request};
 use veridraft_models::{Message, ModelFolder, TokenId};
 
 use super::refusal::{Code, Refusal};
-use super::row::{Asked, Row, Settings, Shape};
+use super::row::{Asked, Form, Row, Settings, Shape};
 use crate::open_model::OpenModel;
 
 /// What rows are asked with beside the model.
@@ -51,8 +51,12 @@ impl Asker {
         request.sampling.check().map_err(|error| {
             Refusal::invalid(format!("`body.{}` is {}, expected {}", error.field, error.found, error.expected))
         })?;
-        if let Some(schema) = &row.settings.json_schema {
-            request.constraint = Some(self.schemas.constraint(schema, &open.folder, &request.stop.eos_ids)?);
+        match &row.settings.form {
+            None => {}
+            Some(Form::Text) => request.constraint = None,
+            Some(Form::JsonSchema(schema)) => {
+                request.constraint = Some(self.schemas.constraint(schema, &open.folder, &request.stop.eos_ids)?);
+            }
         }
         let samples = row.settings.samples.unwrap_or(1) as u32;
         let echo = row.settings.echo;
@@ -86,7 +90,8 @@ impl Asker {
             let message = format!("`{}` has no chat template, expected one to answer messages", folder.path.display());
             Refusal::new(Code::NoChatTemplate, message)
         })?;
-        let has_system = messages.iter().any(|message| message.role == "system");
+        // OpenAI's newer name for it.
+        let has_system = messages.iter().any(|message| ["system", "developer"].contains(&message.role.as_str()));
         let system = self.system.as_ref().filter(|_| !has_system).map(|text| Message::new("system", text.as_str()));
         let messages: Vec<_> = system.into_iter().chain(messages.iter().cloned()).collect();
         let refuse = |error: veridraft_models::Error| Refusal::invalid(error.to_string());

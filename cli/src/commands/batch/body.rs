@@ -7,7 +7,7 @@ use veridraft_models::{Message, TokenId};
 
 use super::fields::Fields;
 use super::refusal::{Code, Refusal};
-use super::row::{Asked, Settings, Shape};
+use super::row::{Asked, Form, Settings, Shape};
 use crate::prompts::row::kind;
 
 /// Samples of a row, and likeliest tokens in each place, at most.
@@ -85,7 +85,7 @@ fn chat(fields: &mut Fields, settings: &mut Settings) -> Result<Asked, Refusal> 
         return Err(Refusal::invalid("`body.top_logprobs` is given, but `body.logprobs` is not true"));
     }
     settings.logprobs = wanted.then_some(top.unwrap_or(0));
-    settings.json_schema = json_schema(fields)?;
+    settings.form = form(fields)?;
     let messages = fields.take("messages");
     let messages = messages.ok_or_else(|| fields.wrong("messages", None, "a list of messages"))?;
     check_messages(&messages)?;
@@ -143,11 +143,16 @@ fn stop(fields: &mut Fields) -> Result<Option<Vec<String>>, Refusal> {
     stop.map(Some).ok_or_else(|| fields.wrong("stop", Some(&value), expected))
 }
 
-/// Message fields that templates do not see are refused: an answer without them would answer something else.
+/// Message fields that templates do not see are refused: an answer without them would answer something else. Those with
+/// nothing in them are in answers of the API, which become messages of the next request.
 fn check_messages(messages: &Value) -> Result<(), Refusal> {
     for (index, message) in messages.as_array().into_iter().flatten().enumerate() {
         let fields = message.as_object().into_iter().flatten();
-        let unknown = fields.filter(|(_, value)| !value.is_null()).map(|(name, _)| name);
+        let says_nothing = |name: &str, value: &Value| {
+            let is_list = ["tool_calls", "annotations"].contains(&name);
+            value.is_null() || is_list && value.as_array().is_some_and(Vec::is_empty)
+        };
+        let unknown = fields.filter(|(name, value)| !says_nothing(name, value)).map(|(name, _)| name);
         if let Some(name) = unknown.into_iter().find(|name| !["role", "content"].contains(&name.as_str())) {
             let name = name.escape_debug();
             let message = format!("`body.messages[{index}].{name}` is an unknown field");
@@ -157,18 +162,18 @@ fn check_messages(messages: &Value) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The schema that the answer must have.
-fn json_schema(fields: &mut Fields) -> Result<Option<String>, Refusal> {
+/// What the answer must look like.
+fn form(fields: &mut Fields) -> Result<Option<Form>, Refusal> {
     let format = match fields.take("response_format") {
         None => return Ok(None),
         Some(Value::Object(format)) => format,
         Some(other) => return Err(fields.wrong("response_format", Some(&other), "an object")),
     };
     let mut format = Fields::new("body.response_format.", format);
-    let schema = match format.text("type")?.as_deref() {
-        Some("text") => None,
-        Some("json_object") => Some(r#"{"type":"object"}"#.to_owned()),
-        Some("json_schema") => Some(named_schema(&mut format)?),
+    let form = match format.text("type")?.as_deref() {
+        Some("text") => Form::Text,
+        Some("json_object") => Form::JsonSchema(r#"{"type":"object"}"#.to_owned()),
+        Some("json_schema") => Form::JsonSchema(named_schema(&mut format)?),
         other => {
             let found = other.map_or_else(|| "missing".to_owned(), |found| format!("`{}`", found.escape_debug()));
             let message = format!("`body.response_format.type` is {found}, expected text, json_object or json_schema");
@@ -176,7 +181,7 @@ fn json_schema(fields: &mut Fields) -> Result<Option<String>, Refusal> {
         }
     };
     format.end()?;
-    Ok(schema)
+    Ok(Some(form))
 }
 
 /// The schema of `{"json_schema": {"name", "description", "strict", "schema"}}`. All schemas are held to strictly.

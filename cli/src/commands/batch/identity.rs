@@ -1,8 +1,8 @@
 //! What a run is: the digest of everything that its output depends on.
 //!
-//! In it: the program's version, ONNX Runtime's, the SIMD path, every byte of the input's rows and of the files that the
-//! model is made of, and the flags that change what is written. Not in it: threads, concurrency, the cache's size but
-//! where it is limited, and who drafts, for none of them changes a text. Under another rule than coupled
+//! In it: the program's version, ONNX Runtime's, the SIMD path, the input's rows and the numbers of their lines, every byte
+//! of the files that the model is made of, and the flags that change what is written. Not in it: threads, concurrency, the
+//! cache's size but where it is limited, and who drafts, for none of them changes a text. Under another rule than coupled
 //! verification drafts do change it, and are in.
 //!
 //! The model's files are read as a whole (a second or so for a gigabyte), not judged by their dates: a run is resumed
@@ -17,6 +17,7 @@ use veridraft_models::ModelFolder;
 use veridraft_models::cache::sha256_of;
 
 use super::BatchArguments;
+use crate::constraint::Source;
 use crate::open_model::{OpenModel, session};
 
 /// Files beside the graph that say how prompts become tokens and tokens text.
@@ -93,12 +94,12 @@ fn flags(arguments: &BatchArguments, open: &OpenModel) -> Result<String> {
         format!("veridraft {}", env!("CARGO_PKG_VERSION")),
         format!("onnxruntime {}", open.runtime_version),
         format!("{} {}", session(model)?.simd, std::env::consts::ARCH),
-        format!("model {} check {}", open.name, arguments.check_model),
+        format!("model {} check {:?}", open.name, arguments.check_model.then_some(&model.model)),
         format!("kv {} {room:?}", model.kv),
         format!("field {:?} raw {} created {:?}", arguments.field, arguments.raw, arguments.created),
         format!("system {:?} max_tokens {}", generation.system, generation.max_tokens),
         format!("sampling {:?}", generation.sampling),
-        format!("constraint {:?}", generation.constraint.read()?),
+        format!("constraint {:?}", generation.constraint.read()?.as_ref().map(Source::text)),
         format!("verify {rule:?} {drafts:?}"),
     ];
     Ok(parts.join("\n"))

@@ -63,8 +63,17 @@ pub(super) struct Settings {
     pub(super) logprobs: Option<usize>,
     /// The answer begins with the prompt.
     pub(super) echo: bool,
-    /// The JSON schema of the answer, as text.
-    pub(super) json_schema: Option<String>,
+    /// The form of the answer, in place of the run's constraint.
+    pub(super) form: Option<Form>,
+}
+
+/// What an answer looks like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Any text.
+    Text,
+    /// A value that fits this JSON schema.
+    JsonSchema(String),
 }
 
 /// How rows are read.
@@ -93,10 +102,12 @@ impl RowFormat {
     /// What names a row in records, whose line is `number` from 1: `custom_id`, or the name that a plain row gives itself, else its line.
     pub(super) fn name(&self, line: &Object, number: usize) -> Value {
         let names = if self.is_request(line) { &["custom_id"][..] } else { &common::NAMES };
-        match names.iter().find_map(|name| line.get(*name)) {
-            Some(id @ (Value::String(_) | Value::Number(_))) => id.clone(),
-            _ => unnamed(number),
-        }
+        common::name(line, names).cloned().unwrap_or_else(|| unnamed(number))
+    }
+
+    /// The `custom_id` of a request, which no two may share.
+    pub(super) fn custom_id<'a>(&self, line: &'a Object) -> Option<&'a str> {
+        if self.is_request(line) { line.get("custom_id")?.as_str() } else { None }
     }
 
     fn plain(&self, line: &Object) -> Result<Row, Refusal> {
@@ -127,17 +138,7 @@ pub(super) fn unnamed(number: usize) -> Value {
 
 /// The object in a line.
 pub(super) fn object(line: &[u8]) -> Result<Object, Refusal> {
-    match serde_json::from_slice(line) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(other) => {
-            let message = format!("is {}, expected an object", common::kind(&other));
-            Err(Refusal::new(Code::InvalidJson, message))
-        }
-        Err(error) => {
-            let message = format!("is not JSON at column {}, expected one object a line", error.column());
-            Err(Refusal::new(Code::InvalidJson, message))
-        }
-    }
+    common::object(line).map_err(|reason| Refusal::new(Code::InvalidJson, reason))
 }
 
 fn request(line: Object) -> Result<Row, Refusal> {

@@ -77,7 +77,7 @@ impl Survey {
             return None;
         }
         self.has_requests = true;
-        object.get("custom_id")?.as_str().map(str::to_owned)
+        format.custom_id(&object).map(str::to_owned)
     }
 }
 

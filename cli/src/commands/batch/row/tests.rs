@@ -88,7 +88,7 @@ fn fields_that_change_no_text_are_ignored() {
     assert_eq!(settings(completion(nothing)), Settings::default());
     let of_chat = json!({
         "tools": [], "tool_choice": "none", "parallel_tool_calls": true, "modalities": ["text"],
-        "response_format": { "type": "text" }, "prediction": { "type": "content", "content": "Hi" },
+        "prediction": { "type": "content", "content": "Hi" },
     });
     assert_eq!(settings(chat(of_chat)), Settings::default());
 }
@@ -152,10 +152,13 @@ fn messages_have_role_and_content_and_nothing_that_would_be_lost() {
     assert_eq!(row.asked, Asked::Messages(vec![Message::new("user", "ab")]));
     let check = |found: Value, expected: &str| refused(messages(found), expected);
     check(json!([]), "`body.messages` is wrong: no messages, expected at least one");
+    let answer = json!([{ "role": "assistant", "content": "a", "tool_calls": [], "annotations": [], "refusal": null }]);
+    assert_eq!(messages(answer).expect("nothing is lost").asked, Asked::Messages(vec![Message::new("assistant", "a")]));
     check(
-        json!([{ "role": "user", "content": "a", "tool_calls": [] }]),
+        json!([{ "role": "assistant", "content": "a", "tool_calls": [{}] }]),
         "`body.messages[0].tool_calls` is an unknown field",
     );
+    check(json!([{ "role": "user", "content": "a", "name": [] }]), "`body.messages[0].name` is an unknown field");
     check(
         json!([{ "role": "user", "content": [{ "type": "image_url", "image_url": {} }] }]),
         "`body.messages` is wrong: `messages[0].content[0].type` is `image_url`, expected `text`",
@@ -166,9 +169,12 @@ fn messages_have_role_and_content_and_nothing_that_would_be_lost() {
 #[test]
 fn a_schema_is_taken_from_the_response_format() {
     let schema = |format: Value| chat(json!({ "response_format": format }));
-    assert_eq!(settings(schema(json!({ "type": "json_object" }))).json_schema.as_deref(), Some(r#"{"type":"object"}"#));
+    let json_schema = |text: &str| Some(Form::JsonSchema(text.to_owned()));
+    assert_eq!(settings(schema(json!(null))).form, None);
+    assert_eq!(settings(schema(json!({ "type": "text" }))).form, Some(Form::Text));
+    assert_eq!(settings(schema(json!({ "type": "json_object" }))).form, json_schema(r#"{"type":"object"}"#));
     let named = json!({ "type": "json_schema", "json_schema": { "name": "x", "strict": true, "schema": { "type": "integer" } } });
-    assert_eq!(settings(schema(named)).json_schema.as_deref(), Some(r#"{"type":"integer"}"#));
+    assert_eq!(settings(schema(named)).form, json_schema(r#"{"type":"integer"}"#));
     refused(
         schema(json!({ "type": "xml" })),
         "`body.response_format.type` is `xml`, expected text, json_object or json_schema",
