@@ -4,7 +4,7 @@ mod logprobs;
 mod summary;
 mod trace;
 
-pub(crate) use logprobs::{TokenLikelihood, TokenTexts};
+pub(crate) use logprobs::{TokenLikelihood, TokenTexts, token_bytes};
 pub(crate) use summary::summary;
 pub(crate) use trace::Trace;
 

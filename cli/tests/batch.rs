@@ -13,6 +13,8 @@ use veridraft_tests::TinyLlama;
 
 const ROWS: usize = 200;
 const KILLS: usize = 20;
+/// Bytes of a journal without rows.
+const JOURNAL_HEADER: u64 = 56;
 
 /// A model and a folder to work in.
 struct Bench {
@@ -176,7 +178,8 @@ fn a_run_that_is_killed_anywhere_ends_with_the_bytes_of_one_that_is_not() -> Res
     let out = bench.path("out.jsonl");
     let (mut kills, mut resumed, mut ends) = (0, 0, 0);
     while kills < KILLS {
-        if beside(&out, ".journal").exists() {
+        // More than a header: there is something to resume.
+        if fs::metadata(beside(&out, ".journal")).is_ok_and(|journal| journal.len() > JOURNAL_HEADER) {
             resumed += 1;
         }
         // Rounds take less time than the whole: of each run there are killed beginnings, and then ends.
@@ -194,7 +197,7 @@ fn a_run_that_is_killed_anywhere_ends_with_the_bytes_of_one_that_is_not() -> Res
     bench.run(&input, &out, "")?;
     assert_eq!(outputs(&out)?, expected);
     println!("{kills} kills within {whole:?}, {resumed} journals resumed, {ends} ends on the way");
-    assert!(resumed > 0, "no kill left a journal, so nothing was tested");
+    assert!(resumed >= 3, "{resumed} kills left rows in a journal, expected several, or nothing was tested");
     let names: BTreeSet<_> = fs::read_dir(bench.folder.path())?
         .map(|entry| entry.map(|entry| entry.file_name()))
         .collect::<Result<_, _>>()?;
@@ -376,6 +379,151 @@ fn an_input_that_changes_between_the_passes_gives_no_output_and_comes_back_unhar
         assert!(said.contains("going on behind"), "{name}: {said}");
         assert_eq!(outputs(&out)?, expected, "{name}");
     }
+    Ok(())
+}
+
+#[test]
+fn an_input_without_rows_has_an_output_without_lines() -> Result<()> {
+    let bench = Bench::create()?;
+    for (name, lines) in [("none", vec![]), ("blank", vec![String::new(), "  ".to_owned()])] {
+        let input = bench.input(&format!("{name}.jsonl"), &lines)?;
+        let out = bench.path(&format!("{name}-out.jsonl"));
+        bench.run(&input, &out, "")?;
+        assert_eq!(outputs(&out)?, [b"", b""], "{name}");
+        assert!(bench.run(&input, &out, "")?.contains("is complete, nothing to do"), "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_journal_that_a_crash_left_beside_a_complete_output_goes_away() -> Result<()> {
+    let bench = Bench::create()?;
+    let input = bench.input("input.jsonl", &lines()[..20])?;
+    let out = bench.path("out.jsonl");
+    // A journal with all rows is what there is when OUT has its name: the crash of a run whose OUT could not have it.
+    let (stats, journal) = (beside(&out, ".stats.json"), beside(&out, ".journal"));
+    let kept = bench.path("kept");
+    let mut child = bench.command(&input, &out, "--concurrency 2").spawn()?;
+    wait_for_rows(&mut child, &out)?;
+    while fs::copy(&journal, &kept).is_ok() {}
+    ensure!(child.wait()?.success(), "it is not disturbed");
+    let (expected, figures) = (outputs(&out)?, fs::read(&stats)?);
+    fs::copy(&kept, &journal)?;
+    let said = bench.run(&input, &out, "")?;
+    assert!(said.contains("is complete, nothing to do"), "{said}");
+    assert!(!journal.exists());
+    assert_eq!((outputs(&out)?, fs::read(&stats)?), (expected.clone(), figures), "nothing is written again");
+    // That of another run is somebody's work.
+    fs::write(&journal, "dear diary")?;
+    let said = bench.refused(&input, &out, "", 1)?;
+    assert!(said.contains("is not a journal of this program"), "{said}");
+    fs::remove_file(&journal)?;
+    // Cut short by something else, or without its statistics, it does not count as complete.
+    fs::write(&out, &expected[0][..expected[0].len() - 1])?;
+    let said = bench.refused(&input, &out, "", 1)?;
+    assert!(said.contains("bytes, but was written with"), "{said}");
+    fs::write(&out, &expected[0])?;
+    fs::remove_file(&stats)?;
+    let said = bench.refused(&input, &out, "", 1)?;
+    assert!(said.contains("is there, but not") && said.contains("out.jsonl.stats.json"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn files_that_would_overwrite_each_other_are_refused() -> Result<()> {
+    let bench = Bench::create()?;
+    let rows = lines()[..3].to_vec();
+    let out = bench.path("out.jsonl");
+    for ending in ["", ".errors.jsonl", ".stats.json", ".journal"] {
+        let input = bench.input(&format!("out.jsonl{ending}"), &rows)?;
+        let before = fs::read(&input)?;
+        let said = bench.refused(&input, &out, "", 2)?;
+        assert!(said.contains("is the input, but also a file that is written for"), "{ending}: {said}");
+        assert_eq!(fs::read(&input)?, before, "{ending}");
+        fs::remove_file(input)?;
+    }
+    let input = bench.input("input.jsonl", &rows)?;
+    for trace in ["out.jsonl", "out.jsonl.journal", "input.jsonl"] {
+        let said = bench.refused(&input, &out, &format!("--trace {}", bench.path(trace).display()), 2)?;
+        assert!(said.contains("expected"), "{trace}: {said}");
+    }
+    assert_eq!(fs::read_to_string(&input)?, rows.join("\n") + "\n");
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_written_in_the_end_is_told_before_the_model_is_opened() -> Result<()> {
+    let bench = Bench::create()?;
+    let input = bench.input("input.jsonl", &lines()[..3])?;
+    let absent = |out: &Path| -> Result<(Option<i32>, String)> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_veridraft"));
+        command.arg("batch").arg(&input).arg("-o").arg(out).args(["-m", "/absent/model"]);
+        let output = command.env("VERIDRAFT_CACHE", bench.path("cache")).output()?;
+        Ok((output.status.code(), String::from_utf8(output.stderr)?))
+    };
+    let (status, said) = absent(&bench.path(&"x".repeat(235)))?;
+    assert!(status == Some(1) && said.contains("cannot write"), "{status:?}: {said}");
+    let (status, said) = absent(&bench.path("out.jsonl"))?;
+    assert!(status.is_some_and(|status| status > 0) && said.contains("absent"), "{status:?}: {said}");
+    if cfg!(not(feature = "parquet")) {
+        let (status, said) = absent(&bench.path("out.parquet"))?;
+        assert!(
+            status == Some(2) && said.contains("needs a build with the cargo feature `parquet`"),
+            "{status:?}: {said}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn rows_that_are_refused_are_settled_also_when_there_is_nothing_else() -> Result<()> {
+    let bench = Bench::create()?;
+    // More than are taken in between two steps, and between them plain rows with one id and two forms of failing.
+    let mut rows: Vec<_> = (0..600).map(|row| format!("no JSON in row {row}")).collect();
+    rows[300] = json!({ "id": 7 }).to_string();
+    rows[301] = json!({ "id": 7 }).to_string();
+    rows[599] = json!({ "id": 7, "prompt": "a b" }).to_string();
+    let input = bench.input("input.jsonl", &rows)?;
+    let out = bench.path("out.jsonl");
+    bench.run(&input, &out, "--ignore-eos")?;
+    let [answers, errors] = outputs(&out)?;
+    let (answers, errors) = (json_lines(&answers)?, json_lines(&errors)?);
+    assert_eq!((answers.len(), errors.len()), (1, 599));
+    assert_eq!(errors[598]["error"]["message"], "line 599 is not JSON at column 2, expected one object a line");
+    let ids: BTreeSet<_> = errors.iter().map(|error| error["id"].as_str().map(str::to_owned)).collect();
+    assert_eq!(ids.len(), 599, "ids are those of one row");
+    Ok(())
+}
+
+#[test]
+fn zstandard_in_and_out_gives_the_same_lines() -> Result<()> {
+    let bench = Bench::create()?;
+    let lines = lines()[..12].to_vec();
+    let out = bench.path("out.jsonl");
+    bench.run(&bench.input("input.jsonl", &lines)?, &out, "")?;
+    let packed = bench.path("input.jsonl.zst");
+    let text = lines.join("\n");
+    // A frame of one block as it is, of a length that is told in four bytes: RFC 8878.
+    let length = u32::try_from(text.len())?;
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0b1010_0000];
+    frame.extend(length.to_le_bytes());
+    frame.extend(&(length << 3 | 1).to_le_bytes()[..3]);
+    frame.extend(text.as_bytes());
+    fs::write(&packed, frame)?;
+    let packed_out = bench.path("packed.jsonl.zst");
+    bench.run(&packed, &packed_out, "")?;
+    // Read back as an input, it has the rows of the plain file.
+    let again = |input: &Path, name: &str| -> Result<Vec<u8>> {
+        let out = bench.path(name);
+        bench.run(input, &out, "")?;
+        Ok(outputs(&out)?[1].clone())
+    };
+    let (found, expected) = (again(&packed_out, "a.jsonl")?, again(&out, "b.jsonl")?);
+    let messages = |errors: &[u8]| -> Result<Vec<_>> {
+        Ok(json_lines(errors)?.iter().map(|error| (error["custom_id"].clone(), error["error"].clone())).collect())
+    };
+    assert_eq!(messages(&found)?, messages(&expected)?);
+    assert!(!expected.is_empty());
     Ok(())
 }
 

@@ -17,7 +17,7 @@ const FIELDS: [&str; 4] = ["canonical_solution", "answer", "completion", "respon
 
 /// Reads a line with its answers; `field` names where they are. An error says what is wrong with the line.
 pub(super) fn prompt(line: &str, category: &str, number: usize, field: Option<&str>) -> Result<AnsweredPrompt, String> {
-    let row = object(line)?;
+    let row = object(line.as_bytes())?;
     let mut prompt = prompt_of(&row, category, number)?;
     let answers = match (find(&row, field)?, &mut prompt.content) {
         (Some((name, value)), Content::Turns(turns)) => several(name, value, turns.len())?,

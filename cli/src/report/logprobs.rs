@@ -23,19 +23,24 @@ pub(crate) struct TokenLikelihood {
     logprob: Option<f64>,
 }
 
+/// The bytes that each token adds to a text, by id. A token without bytes of its own, be it special or that no token of the
+/// tokenizer has them, is decoded alone.
+pub(crate) fn token_bytes(tokenizer: &Tokenizer) -> Vec<Vec<u8>> {
+    let bytes = tokenizer.token_bytes().unwrap_or_else(|_| vec![Vec::new(); tokenizer.vocabulary()]);
+    let own = |(id, bytes): (TokenId, Vec<u8>)| {
+        if bytes.is_empty() { tokenizer.decode_with_special(&[id]).into_bytes() } else { bytes }
+    };
+    (0..).zip(bytes).map(own).collect()
+}
+
 /// The text of each token by itself, by id.
 pub(crate) struct TokenTexts(Vec<String>);
 
 impl TokenTexts {
-    /// The bytes that each token adds to a text, half a character as `U+FFFD`. A token without bytes of its own, be it
-    /// special or that no token of the tokenizer has them, is decoded alone.
+    /// Half a character as `U+FFFD`.
     pub(crate) fn of(tokenizer: &Tokenizer) -> Self {
-        let bytes = tokenizer.token_bytes().unwrap_or_else(|_| vec![Vec::new(); tokenizer.vocabulary()]);
-        let text = |(id, bytes): (TokenId, &Vec<u8>)| match bytes.as_slice() {
-            [] => tokenizer.decode_with_special(&[id]),
-            bytes => String::from_utf8_lossy(bytes).into_owned(),
-        };
-        Self((0..).zip(&bytes).map(text).collect())
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Self(token_bytes(tokenizer).into_iter().map(text).collect())
     }
 
     /// A token beside its text.

@@ -137,7 +137,7 @@ impl Answering {
         let refusal = match asked {
             Ok((row, requests)) => match add(&mut self.open.engine, &requests) {
                 Ok(ids) => {
-                    self.begin(place, ids, UnderWay::new(name, row, requests));
+                    self.begin(place, ids, UnderWay::new(name, input.line, row, requests));
                     return Ok(());
                 }
                 Err(error) => refusal(&error).ok_or(error)?,
@@ -149,21 +149,25 @@ impl Answering {
 
     /// What the row is called, and what stands in it.
     fn name(&self, input: &InputRow) -> (Name, Result<Object, Refusal>) {
-        let line = Name::new(unnamed(input.line));
+        let nameless =
+            |refusal| (Name { id: Value::Null, ..Name::in_line(unnamed(input.line), input.line) }, Err(refusal));
         if let Some(found) = input.too_long {
             let message = format!("has {} bytes, expected at most {LONGEST}", found.bytes);
-            return (Name { id: Value::Null, ..line }, Err(Refusal::new(Code::TooLong, message)));
+            return nameless(Refusal::new(Code::TooLong, message));
         }
         let object = match object(&input.bytes) {
             Ok(object) => object,
-            Err(refusal) => return (Name { id: Value::Null, ..line }, Err(refusal)),
+            Err(refusal) => return nameless(refusal),
         };
-        let name = Name::new(self.plan.format.name(&object, input.line));
+        let id = self.plan.format.name(&object, input.line);
         if self.plan.survey.is_duplicate(input.index) {
             let message = "an earlier row has the same `custom_id`, and the first counts";
-            // The first row has the key of that name.
-            return (Name { key: line.key, ..name }, Err(Refusal::new(Code::DuplicateCustomId, message)));
+            return (Name::in_line(id, input.line), Err(Refusal::new(Code::DuplicateCustomId, message)));
         }
+        let name = match self.plan.format.custom_id(&object) {
+            Some(_) => Name::new(id),
+            None => Name::in_line(id, input.line),
+        };
         (name, Ok(object))
     }
 
@@ -180,42 +184,35 @@ impl Answering {
 
     fn step(&mut self, report: StepReport) -> Result<()> {
         self.tally.step(&report);
-        let StepReport { sequences, failures, .. } = report;
-        let (of_sequences, others): (Vec<_>, Vec<_>) =
-            failures.into_iter().partition(|failure| failure.starts_with("sequence "));
-        others.iter().for_each(|failure| eprintln!("note: {failure}"));
-        for part in sequences {
+        report.failures.iter().for_each(|failure| eprintln!("note: {failure}"));
+        for mut part in report.sequences {
             let (place, sample) = self.sequences[&part.sequence];
             let row = self.under_way.get_mut(&place).expect("a sequence belongs to a row under way");
-            let id = part.sequence;
-            let finish = part.finish;
+            let (id, finish) = (part.sequence, part.finish);
+            if let Some(failure) = part.failure.take() {
+                row.fail(sample, failure);
+            }
             row.choices[sample].add(part);
             if let Some(reason) = finish {
-                let begin = format!("sequence {}: ", id.0);
-                let failure = of_sequences.iter().find_map(|failure| failure.strip_prefix(&begin));
-                self.end(id, reason, failure)?;
+                self.end(id, reason)?;
             }
         }
         Ok(())
     }
 
     /// A sequence ended; its row is complete when all of its samples have.
-    fn end(&mut self, id: SequenceId, reason: FinishReason, failure: Option<&str>) -> Result<()> {
+    fn end(&mut self, id: SequenceId, reason: FinishReason) -> Result<()> {
         let finished = self.open.engine.remove(id).expect("it ran in this step");
         let (place, sample) = self.sequences.remove(&id).expect("it is under way");
         let row = self.under_way.get_mut(&place).expect("a sequence belongs to a row under way");
         self.tally.sequence(row.prompt.len(), &finished);
         row.choices[sample].tokens = finished.token_ids;
         row.choices[sample].reason = Some(reason);
-        if reason == FinishReason::Failed {
-            row.failure =
-                Some(Refusal::new(Code::ConstraintFailed, failure.unwrap_or("the constraint or the encoder failed")));
-        }
         if row.choices.iter().any(|choice| choice.reason.is_none()) {
             return Ok(());
         }
         let row = self.under_way.remove(&place).expect("it was found above");
-        match row.failure {
+        match row.refusal() {
             Some(refusal) => self.refuse(place, &row.name, refusal),
             None => self.record(place, &row),
         }

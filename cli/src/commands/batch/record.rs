@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use veridraft_engine::{FinishReason, TokenLogprobs};
 use veridraft_models::TokenId;
 
-use super::logprobs::TokenBytes;
+use super::logprobs::{Echo, TokenBytes};
 use super::refusal::Refusal;
 use super::row::{Row, Shape};
 use crate::data_files::{Column, ColumnType};
@@ -40,8 +40,10 @@ pub(super) enum Created {
 pub(super) struct Name {
     /// `custom_id`, or what names a plain row; null for what is no row at all.
     pub(super) id: Value,
-    /// The same as text, but another than that of any row before.
+    /// The same as text.
     pub(super) key: String,
+    /// The row's line, where another row may have the same name.
+    pub(super) line: Option<usize>,
 }
 
 /// A row with all its samples.
@@ -71,7 +73,12 @@ impl Name {
     /// A name that no row before has.
     pub(super) fn new(id: Value) -> Self {
         let key = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
-        Self { id, key }
+        Self { id, key, line: None }
+    }
+
+    /// A name that a row before may have, too.
+    pub(super) fn in_line(id: Value, line: usize) -> Self {
+        Self { line: Some(line), ..Self::new(id) }
     }
 }
 
@@ -82,11 +89,11 @@ impl RecordWriter {
         let record = match row.shape {
             Shape::Plain => self.plain(answer),
             Shape::Chat | Shape::Completion => json!({
-                "id": self.id("batch_req_", &answer.name.key),
+                "id": self.id("batch_req_", answer.name),
                 "custom_id": answer.name.id,
                 "response": {
                     "status_code": 200,
-                    "request_id": self.id("req_", &answer.name.key),
+                    "request_id": self.id("req_", answer.name),
                     "body": self.body(answer, texts),
                 },
                 "error": null,
@@ -98,7 +105,7 @@ impl RecordWriter {
     /// The line of a row that was refused.
     pub(super) fn error(&self, name: &Name, refusal: &Refusal) -> Vec<u8> {
         let record = json!({
-            "id": self.id("batch_req_", &name.key),
+            "id": self.id("batch_req_", name),
             "custom_id": name.id,
             "response": null,
             "error": refusal,
@@ -114,7 +121,7 @@ impl RecordWriter {
             if is_chat { chat_choice(index, choice, texts) } else { text_choice(index, choice, answer, texts) }
         };
         json!({
-            "id": self.id(prefix, &answer.name.key),
+            "id": self.id(prefix, answer.name),
             "object": object,
             "created": self.created.seconds(),
             "model": row.settings.model.as_ref().unwrap_or(&self.model),
@@ -134,8 +141,10 @@ impl RecordWriter {
     }
 
     /// An id that a row has in this run and nowhere else.
-    fn id(&self, prefix: &str, key: &str) -> String {
-        let digest = Sha256::new_with_prefix(self.run).chain_update(prefix).chain_update(key).finalize();
+    fn id(&self, prefix: &str, name: &Name) -> String {
+        let line = name.line.unwrap_or(0) as u64;
+        let digest = Sha256::new_with_prefix(self.run).chain_update(prefix).chain_update(line.to_le_bytes());
+        let digest = digest.chain_update(&name.key).finalize();
         let mut id = prefix.to_owned();
         for byte in &digest[..16] {
             let _ = write!(id, "{byte:02x}"); // Writing to a string cannot fail.
@@ -179,14 +188,9 @@ impl Choice {
 
     /// The tokens that are text: without the one that ended it, and without a stop string, which is cut off.
     pub(super) fn scored<'a>(&'a self, texts: &TokenBytes) -> &'a [TokenLogprobs] {
-        let mut bytes = 0;
-        let is_text = |score: &&TokenLogprobs| {
-            let begins = bytes;
-            bytes += texts.of(score.token).len();
-            begins < self.text.len()
-        };
+        let tokens = self.logprobs.iter().map(|score| score.token);
         let count = match self.reason {
-            Some(FinishReason::StopString) => self.logprobs.iter().take_while(is_text).count(),
+            Some(FinishReason::StopString) => texts.within(tokens, self.text.len()),
             Some(FinishReason::Eos | FinishReason::StopToken) => self.logprobs.len().saturating_sub(1),
             _ => self.logprobs.len(),
         };
@@ -206,7 +210,7 @@ fn chat_choice(index: usize, choice: &Choice, texts: Option<&TokenBytes>) -> Val
 fn text_choice(index: usize, choice: &Choice, answer: &Answer, texts: Option<&TokenBytes>) -> Value {
     let echoed = answer.row.settings.echo.then_some(answer.prompt_text);
     let prompt = answer.choices.first().filter(|_| echoed.is_some()).map(|first| &*first.prompt_logprobs);
-    let prompt = prompt.map(|scores| (answer.prompt, scores));
+    let prompt = prompt.map(|scores| Echo { tokens: answer.prompt, text: answer.prompt_text, scores });
     json!({
         "index": index,
         "text": format!("{}{}", echoed.unwrap_or_default(), choice.text),

