@@ -11,9 +11,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use veridraft_engine::constraint::Constraint;
+use veridraft_engine::drafters::Drafter;
 use veridraft_engine::{Engine, EngineConfig, Parts, Request, SamplingConfig, StopConditions, Verification};
 use veridraft_models::runtime::{LibraryChoice, Runtime};
-use veridraft_models::{CausalModelConfig, FolderKind, KvType, ModelFolder, Simd, TokenId, UnsizedAnyModel};
+use veridraft_models::{
+    CausalModelConfig, FolderKind, KvType, LanguageModel, ModelFolder, Simd, TokenId, UnsizedAnyModel,
+};
 
 pub(crate) use self::bare::{BareModel, open_bare};
 use self::costs::CostFile;
@@ -79,20 +82,8 @@ impl OpenModel {
         check_vocabulary(&folder, vocabulary)?;
         let drafting_for = drafters::Target { folder: &folder, vocabulary };
         let drafters = drafters::open(spec, &drafting_for, draft_folder.zip(models.next()))?;
-        let drafts = !drafters.is_empty();
         let cost_file = CostFile::of(&folder, &target, session, &runtime.version())?;
-        let costs = cost_file.read();
-        let parts = Parts {
-            model: target.model,
-            decoder: Arc::new(folder.tokenizer.clone()),
-            costs: costs.clone().unwrap_or_default(),
-            drafters,
-            clock: Box::new(clock()),
-        };
-        let mut engine = Engine::new(parts, EngineConfig::default());
-        if drafts && costs.is_none() {
-            cost_file.measure(&mut engine)?;
-        }
+        let engine = engine(target.model, &folder, drafters, &cost_file)?;
         Ok(Self {
             name,
             weights: target.weights,
@@ -146,6 +137,24 @@ fn check_vocabulary(folder: &ModelFolder, expected: usize) -> Result<()> {
         bail!("`{}`: the tokenizer has {found} tokens, but the model {expected}", folder.path.display());
     }
     Ok(())
+}
+
+/// An engine that knows what passes cost: as the file says, else as measured now, where somebody drafts.
+fn engine(
+    model: Box<dyn LanguageModel>,
+    folder: &ModelFolder,
+    drafters: Vec<Box<dyn Drafter>>,
+    cost_file: &CostFile,
+) -> Result<Engine> {
+    let costs = cost_file.read();
+    let lacks_costs = costs.is_none() && !drafters.is_empty();
+    let decoder = Arc::new(folder.tokenizer.clone());
+    let parts = Parts { model, decoder, costs: costs.unwrap_or_default(), drafters, clock: Box::new(clock()) };
+    let mut engine = Engine::new(parts, EngineConfig::default());
+    if lacks_costs {
+        cost_file.measure(&mut engine)?;
+    }
+    Ok(engine)
 }
 
 /// How the arguments want a model opened.

@@ -81,7 +81,7 @@ pub(super) fn run(arguments: DraftArguments) -> Result<()> {
     spinner.say("what passes and drafting take");
     let Opened { target: BareModel { name, weights, folder, model: target }, simd, sampling, drafts } = opened;
     let vocabulary = target.vocabulary();
-    let (mut sequence, mut timed) = (OneSequence { model: target }, Vec::new());
+    let (mut sequence, mut timed) = (OneSequence::new(target)?, Vec::new());
     for (draft, fitness) in drafts.into_iter().zip(&found) {
         let mut drafters = draft.into_drafters(&folder, vocabulary)?;
         let subject = Timing { texts: &texts.windows, fitness, sampling: &sampling, draft_max };
