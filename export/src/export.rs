@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::path::Path;
 
-use crate::checkpoint::{Checkpoint, CompanionFiles, EncoderCheckpoint};
+use crate::checkpoint::{Checkpoint, CompanionFiles, MaskedCheckpoint};
 use crate::{Error, MatMulOperators, Result, Weights, architecture};
 
 /// How a checkpoint is exported.
@@ -39,11 +39,11 @@ pub fn export(
     config: &ExportConfig,
     progress: &dyn Fn(ExportProgress),
 ) -> Result<()> {
-    if let Some(checkpoint) = EncoderCheckpoint::open(source)? {
-        let EncoderCheckpoint { config: encoder, tensors, .. } = &checkpoint;
+    if let Some(checkpoint) = MaskedCheckpoint::open(source)? {
+        let MaskedCheckpoint { config: encoder, tensors, .. } = &checkpoint;
         let write =
-            |path: &Path, written: &dyn Fn()| architecture::write_encoder(encoder, &**tensors, path, config, written);
-        let tensors_total = architecture::encoder_tensor_count(encoder);
+            |path: &Path, written: &dyn Fn()| architecture::write_masked(encoder, &**tensors, path, config, written);
+        let tensors_total = architecture::masked_tensor_count(encoder);
         return fill(destination, &checkpoint.companion_files()?, &write, (tensors_total, progress));
     }
     let checkpoint = Checkpoint::open(source)?;

@@ -10,16 +10,12 @@ mod gpt2;
 mod gpt_neox;
 mod olmo;
 mod olmo2;
-mod encoder;
-mod bert;
-mod roberta;
-mod distilbert;
-mod electra;
+mod masked;
 mod products;
 mod tensors;
 mod writer;
 
-pub(crate) use encoder::{tensor_count as encoder_tensor_count, write_graph as write_encoder};
+pub(crate) use masked::{tensor_count as masked_tensor_count, write_graph as write_masked};
 
 use std::path::Path;
 

@@ -11,7 +11,7 @@
 mod arranged;
 mod companion_files;
 mod config;
-mod encoder;
+mod masked;
 pub mod gguf;
 mod rotary;
 mod safetensors;
@@ -21,12 +21,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use config::{Activation, DecoderConfig, RopeScaling};
-pub use encoder::{EncoderActivation, EncoderConfig};
+pub use masked::{MaskedActivation, MaskedConfig};
 pub use rotary::{local_rotary_table, rotary_table};
 pub use tensor_source::TensorSource;
 
 pub(crate) use companion_files::CompanionFiles;
-pub(crate) use encoder::EncoderCheckpoint;
+pub(crate) use masked::MaskedCheckpoint;
 pub(crate) use tensor_source::rows_and_columns;
 
 use crate::Result;

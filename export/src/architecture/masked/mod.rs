@@ -10,6 +10,10 @@
 //! attention and positions alone know the axes of the batch. Every text is of token type 0, so that row is added to the
 //! positions once and for all.
 
+mod bert;
+mod roberta;
+mod distilbert;
+mod electra;
 mod names;
 mod writer;
 
@@ -22,13 +26,12 @@ pub(super) use self::names::{HeadNames, LayerNames, Names};
 use self::writer::{Inputs, MICROSOFT, Writer};
 use super::products::{Matrix, Product};
 use super::tensors::Tensors;
-use super::{bert, distilbert, electra, roberta};
-use crate::checkpoint::{EncoderActivation, EncoderConfig, TensorSource};
+use crate::checkpoint::{MaskedActivation, MaskedConfig, TensorSource};
 use crate::onnx::Attribute::{Float, Int};
 use crate::onnx::{Axis, ElementType, GraphBuilder, Value};
 use crate::{Error, ExportConfig, Result};
 
-fn names(config: &EncoderConfig) -> Names {
+fn names(config: &MaskedConfig) -> Names {
     match config.architecture.as_str() {
         "bert" => bert::NAMES,
         "distilbert" => distilbert::NAMES,
@@ -40,7 +43,7 @@ fn names(config: &EncoderConfig) -> Names {
 
 /// Writes the graph of `config` with the weights of `source` to `path`, calling `written` after each tensor.
 pub(crate) fn write_graph(
-    config: &EncoderConfig,
+    config: &MaskedConfig,
     source: &dyn TensorSource,
     path: &Path,
     export: &ExportConfig,
@@ -70,7 +73,7 @@ pub(crate) fn write_graph(
 }
 
 /// Tensors that [`write_graph`] writes.
-pub(crate) fn tensor_count(config: &EncoderConfig) -> usize {
+pub(crate) fn tensor_count(config: &MaskedConfig) -> usize {
     const LAYER: usize = 6 + 4 + 4;
     const HEAD: usize = 2 + 2 + 1;
     let projection = if config.embedding == config.hidden { 0 } else { 2 };
@@ -78,7 +81,7 @@ pub(crate) fn tensor_count(config: &EncoderConfig) -> usize {
     4 + projection + LAYER * config.layers + HEAD + decoder
 }
 
-fn describe(graph: &mut GraphBuilder, config: &EncoderConfig, export: &ExportConfig) {
+fn describe(graph: &mut GraphBuilder, config: &MaskedConfig, export: &ExportConfig) {
     graph.metadata("veridraft.format_version", FORMAT_VERSION);
     graph.metadata("veridraft.architecture", &config.architecture);
     graph.metadata("veridraft.task", "masked");
@@ -212,7 +215,7 @@ impl Writer<'_> {
         let (config, head) = (self.config, &self.names.head);
         let wanted = self.graph.standard("Gather", "wanted", &[hidden, &self.inputs.logit_rows], &[]);
         let dense = self.linear("head.dense", &wanted, head.dense, [config.embedding, config.hidden])?;
-        let activation = if head.is_gelu { EncoderActivation::Gelu } else { config.activation };
+        let activation = if head.is_gelu { MaskedActivation::Gelu } else { config.activation };
         let active = self.activated("head.active", &dense, activation);
         let normal = self.norm(&active, head.norm, config.embedding)?;
         let decoder = match config.tied_embeddings {

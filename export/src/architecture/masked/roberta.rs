@@ -1,7 +1,7 @@
 //! RoBERTa (Liu et al. 2019) and XLM-R (Conneau et al. 2020): BERT's layers; positions are counted from the padding
 //! token's id on and skip padding, and there is one token type.
 
-use super::encoder::{HeadNames, LayerNames, Names};
+use super::{HeadNames, LayerNames, Names};
 
 pub(super) const NAMES: Names = Names {
     embeddings: "roberta.embeddings",

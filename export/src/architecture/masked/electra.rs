@@ -1,7 +1,7 @@
 //! The generator of ELECTRA (Clark et al. 2020): BERT with embeddings narrower than its layers, projected to them and
 //! back.
 
-use super::encoder::{HeadNames, LayerNames, Names};
+use super::{HeadNames, LayerNames, Names};
 
 pub(super) const NAMES: Names = Names {
     embeddings: "electra.embeddings",

@@ -15,7 +15,7 @@ const KNOWN: &[&str] = &["bert", "distilbert", "electra", "roberta", "xlm-robert
 
 /// Post-norm layers of attention in both directions and an MLP, all with biases, below a head that predicts tokens.
 #[derive(Clone, Debug, PartialEq)]
-pub struct EncoderConfig {
+pub struct MaskedConfig {
     /// The Hugging Face `model_type`.
     pub architecture: String,
     /// Number of layers.
@@ -39,14 +39,14 @@ pub struct EncoderConfig {
     /// Added to the variance in layer normalisation.
     pub norm_eps: f32,
     /// Within the MLP.
-    pub activation: EncoderActivation,
+    pub activation: MaskedActivation,
     /// The head multiplies with the word embedding.
     pub tied_embeddings: bool,
 }
 
 /// Functions that the MLP may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EncoderActivation {
+pub enum MaskedActivation {
     /// x Φ(x) (Hendrycks and Gimpel 2016)
     Gelu,
     /// Its approximation by the hyperbolic tangent.
@@ -87,7 +87,7 @@ const MAX_LAYERS: usize = 1 << 12;
 const MAX_WIDTH: usize = 1 << 20;
 const MAX_VOCABULARY: usize = 1 << 24;
 
-impl EncoderConfig {
+impl MaskedConfig {
     /// Reads `config.json` in a folder.
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join("config.json");
@@ -190,11 +190,11 @@ impl File {
     }
 }
 
-fn activation(name: &str) -> Result<EncoderActivation, String> {
+fn activation(name: &str) -> Result<MaskedActivation, String> {
     match name {
-        "gelu" => Ok(EncoderActivation::Gelu),
-        "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" => Ok(EncoderActivation::GeluTanh),
-        "relu" => Ok(EncoderActivation::Relu),
+        "gelu" => Ok(MaskedActivation::Gelu),
+        "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" => Ok(MaskedActivation::GeluTanh),
+        "relu" => Ok(MaskedActivation::Relu),
         other => Err(format!("the activation is `{other}`, expected one of gelu, gelu_new, gelu_fast, relu")),
     }
 }

@@ -1,6 +1,6 @@
 //! DistilBERT (Sanh et al. 2019): half of BERT's layers under names of its own, without token types.
 
-use super::encoder::{HeadNames, LayerNames, Names};
+use super::{HeadNames, LayerNames, Names};
 
 pub(super) const NAMES: Names = Names {
     embeddings: "distilbert.embeddings",

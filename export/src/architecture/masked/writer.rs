@@ -4,7 +4,7 @@ use super::super::products::{Matrix, Product, Products};
 use super::super::tensors::Tensors;
 use super::Names;
 use crate::Result;
-use crate::checkpoint::{EncoderActivation, EncoderConfig};
+use crate::checkpoint::{MaskedActivation, MaskedConfig};
 use crate::onnx::Attribute::{Float, Int, Ints};
 use crate::onnx::{ElementType, GraphBuilder, Value};
 
@@ -15,7 +15,7 @@ pub(super) const MICROSOFT: &str = "com.microsoft";
 pub(super) struct Writer<'a> {
     pub(super) graph: GraphBuilder,
     pub(super) inputs: Inputs,
-    pub(super) config: &'a EncoderConfig,
+    pub(super) config: &'a MaskedConfig,
     pub(super) names: &'a Names,
     pub(super) tensors: &'a Tensors<'a>,
     pub(super) products: Box<dyn Products>,
@@ -83,11 +83,11 @@ impl Writer<'_> {
         Ok(value)
     }
 
-    pub(super) fn activated(&mut self, name: &str, input: &Value, activation: EncoderActivation) -> Value {
+    pub(super) fn activated(&mut self, name: &str, input: &Value, activation: MaskedActivation) -> Value {
         match activation {
-            EncoderActivation::Gelu => self.graph.node((MICROSOFT, "Gelu"), name, &[Some(input)], &[]),
-            EncoderActivation::GeluTanh => self.graph.node((MICROSOFT, "FastGelu"), name, &[Some(input)], &[]),
-            EncoderActivation::Relu => self.graph.standard("Relu", name, &[input], &[]),
+            MaskedActivation::Gelu => self.graph.node((MICROSOFT, "Gelu"), name, &[Some(input)], &[]),
+            MaskedActivation::GeluTanh => self.graph.node((MICROSOFT, "FastGelu"), name, &[Some(input)], &[]),
+            MaskedActivation::Relu => self.graph.standard("Relu", name, &[input], &[]),
         }
     }
 

@@ -1,6 +1,6 @@
 //! BERT (Devlin et al. 2019): learned positions from 0 on, token types, a head with the layers' activation.
 
-use super::encoder::{HeadNames, LayerNames, Names};
+use super::{HeadNames, LayerNames, Names};
 
 pub(super) const NAMES: Names = Names {
     embeddings: "bert.embeddings",

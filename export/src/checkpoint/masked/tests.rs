@@ -7,10 +7,10 @@ const BERT: &str = r#"{"model_type": "bert", "architectures": ["BertForMaskedLM"
     "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48, "vocab_size": 64,
     "max_position_embeddings": 40}"#;
 
-fn open(config: &str) -> Result<EncoderConfig> {
+fn open(config: &str) -> Result<MaskedConfig> {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("config.json"), config).expect("written");
-    EncoderConfig::open(folder.path())
+    MaskedConfig::open(folder.path())
 }
 
 /// BERT's file with some of its text replaced.
@@ -22,7 +22,7 @@ fn with(from: &str, to: &str) -> String {
 #[test]
 fn what_a_file_leaves_out_has_the_defaults_of_its_class() {
     let bert = open(BERT).expect("BERT");
-    let expected = EncoderConfig {
+    let expected = MaskedConfig {
         architecture: "bert".to_owned(),
         layers: 2,
         hidden: 32,
@@ -34,7 +34,7 @@ fn what_a_file_leaves_out_has_the_defaults_of_its_class() {
         token_types: 2,
         padding: 0,
         norm_eps: 1e-12,
-        activation: EncoderActivation::Gelu,
+        activation: MaskedActivation::Gelu,
         tied_embeddings: true,
     };
     assert_eq!((bert.context_length(), &bert), (40, &expected));
@@ -50,8 +50,8 @@ fn distilbert_has_names_of_its_own() {
         "vocab_size": 64, "max_position_embeddings": 40, "activation": "relu", "layer_norm_eps": 0.5}"#;
     let found = open(config).expect("DistilBERT");
     let bert = open(BERT).expect("BERT");
-    let activation = EncoderActivation::Relu;
-    assert_eq!(found, EncoderConfig { architecture: "distilbert".to_owned(), token_types: 0, activation, ..bert });
+    let activation = MaskedActivation::Relu;
+    assert_eq!(found, MaskedConfig { architecture: "distilbert".to_owned(), token_types: 0, activation, ..bert });
 }
 
 #[test]
@@ -87,7 +87,7 @@ proptest! {
         bytes[position] = byte;
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("config.json"), bytes).expect("written");
-        if let Err(error) = EncoderCheckpoint::open(folder.path()) {
+        if let Err(error) = MaskedCheckpoint::open(folder.path()) {
             let is_known = matches!(error, Error::Checkpoint { .. } | Error::UnknownArchitecture { .. } | Error::Models(_));
             prop_assert!(is_known && !error.to_string().contains('\n'), "{error}");
         }
