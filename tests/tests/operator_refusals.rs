@@ -181,7 +181,7 @@ fn norms_of_q_and_k_that_cannot_be_are_named() -> Result<()> {
     check(&[None, Some(8), Some(8)], None, Some("input 8 is there, expected none"))?;
     check(&[None, Some(8)], Some(1e-6), Some("input 9 is missing"))?;
     check(&[None, None, Some(8)], Some(1e-6), Some("input 8 is missing"))?;
-    check(&[Some(8), Some(8), Some(8)], Some(1e-6), Some("input 7 is there, expected none"))?;
+    check(&[Some(8), Some(8), Some(8)], Some(1e-6), Some("`position_bias` has"))?;
     check(&[None, Some(4), Some(8)], Some(1e-6), Some("`q_norm` has 4 numbers, expected 8"))?;
     check(&[None, Some(8), Some(8)], Some(-1.0), Some("the epsilon of q and k is -1"))
 }

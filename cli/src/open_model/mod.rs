@@ -65,7 +65,6 @@ impl OpenModel {
         config.check().with_context(|| format!("`{}`", folder.generation_file().display()))?;
         let stop = stop_conditions(sampling, &folder);
         let constraint = source.map(|source| constraint::compile(&source, &folder, &stop.eos_ids)).transpose()?;
-        let decoder_start = folder.decoder_start()?;
         let runtime = Runtime::load(&LibraryChoice::from(model.ort_lib.clone()))?;
         let target = UnsizedAnyModel::open(&runtime, &folder, session)?;
         let spec = &arguments.draft.draft;
@@ -91,7 +90,7 @@ impl OpenModel {
             runtime_version: runtime.version(),
             is_row_exact,
             engine,
-            decoder_start,
+            decoder_start: folder.decoder_start()?,
             draft_min: arguments.draft.draft_min,
             stop,
             sampling: config,

@@ -66,7 +66,7 @@ fn mlp(writer: &mut Writer, layer: usize, hidden: &Value) -> Result<Value> {
     let [gate, up] = gate_up(config, layer, &input).weights.try_into().expect("a gate and what it gates");
     let gate = writer.product(Product::new(&name("gate"), &input, [gate]))?;
     let up = writer.product(Product::new(&name("up"), &input, [up]))?;
-    let gate = writer.gelu(&name("gelu"), &gate);
+    let gate = writer.activated(&name("gelu"), &gate);
     let gated = writer.graph.standard("Mul", &name("gated"), &[&gate, &up], &[]);
     let output = writer.product(down(config, layer, &gated))?;
     let output = writer.rms_norm(&name("post_feedforward_layernorm"), &output)?;

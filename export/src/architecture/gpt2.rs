@@ -21,8 +21,8 @@ pub(super) fn write(writer: &mut Writer) -> Result<()> {
     let embedding = Matrix::new("wte.weight", config.vocabulary, config.hidden);
     let tokens = writer.embedding(embedding.clone())?;
     let positions = writer.tensor("wpe.weight", &[config.context_length, config.hidden])?;
-    let positions =
-        writer.graph.standard("Gather", "positions_embedding", &[&positions, &writer.inputs.positions], &[]);
+    let places = writer.pages().positions.clone();
+    let positions = writer.graph.standard("Gather", "positions_embedding", &[&positions, &places], &[]);
     let mut hidden = writer.add("embedding_sum", &tokens, &positions);
     writer.hidden_state(0, &hidden);
     for layer in 0..config.layers {
@@ -44,7 +44,7 @@ fn block(writer: &mut Writer, layer: usize, hidden: &Value) -> Result<Value> {
     let hidden = writer.product(Product { residual: Some(hidden), ..output })?;
     let input = writer.layer_norm(&name("ln_2"), &hidden)?;
     let inner = writer.product(affine(&name("mlp.c_fc"), &input, [intermediate, hidden_size]))?;
-    let inner = writer.gelu(&name("mlp.gelu"), &inner);
+    let inner = writer.activated(&name("mlp.gelu"), &inner);
     let output = affine(&name("mlp.c_proj"), &inner, [hidden_size, intermediate]);
     writer.product(Product { residual: Some(&hidden), ..output })
 }

@@ -54,7 +54,7 @@ fn mlp(writer: &mut Writer, layer: usize, input: &Value, residual: &Value) -> Re
     let name = |part: &str| format!("layers.{layer}.{part}");
     let input = writer.layer_norm(&name("post_attention_layernorm"), input)?;
     let inner = writer.product(affine(&name("mlp.dense_h_to_4h"), &input, [intermediate, hidden]))?;
-    let inner = writer.gelu(&name("mlp.gelu"), &inner);
+    let inner = writer.activated(&name("mlp.gelu"), &inner);
     let output = affine(&name("mlp.dense_4h_to_h"), &inner, [hidden, intermediate]);
     writer.product(Product { residual: Some(residual), ..output })
 }

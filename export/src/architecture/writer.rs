@@ -17,21 +17,29 @@ const MICROSOFT: &str = "com.microsoft";
 pub(super) struct Writer<'a> {
     pub(super) graph: GraphBuilder,
     pub(super) config: &'a DecoderConfig,
-    pub(super) inputs: Inputs,
+    inputs: Inputs,
     tensors: &'a Tensors<'a>,
     products: Box<dyn Products>,
     hidden_states: &'a [usize],
 }
 
-/// The graph's inputs; axes as `veridraft.PagedAttention` documents them.
+/// The graph's inputs.
 pub(super) struct Inputs {
     input_ids: Value,
+    /// `None` in an encoder.
+    pages: Option<PageInputs>,
+}
+
+/// What a decoder's graph takes beside tokens; axes as `veridraft.PagedAttention` documents them.
+pub(super) struct PageInputs {
     pub(super) positions: Value,
     slot_mapping: Value,
     block_tables: Value,
     query_starts: Value,
     tree_mask: Value,
     logit_rows: Value,
+    /// Behind an encoder.
+    sources: Option<Value>,
 }
 
 /// Tables of the rotary embedding.
@@ -48,16 +56,22 @@ pub(super) struct QueryKeyNorm {
 }
 
 impl Inputs {
-    fn declare(graph: &mut GraphBuilder) -> Self {
-        Self {
-            input_ids: graph.input("input_ids", ElementType::I64, &["rows"]),
+    fn of_decoder(graph: &mut GraphBuilder, has_encoder: bool) -> Self {
+        let input_ids = graph.input("input_ids", ElementType::I64, &["rows"]);
+        let pages = PageInputs {
             positions: graph.input("positions", ElementType::I32, &["rows"]),
             slot_mapping: graph.input("slot_mapping", ElementType::I32, &["rows"]),
             block_tables: graph.input("block_tables", ElementType::I32, &["sequences", "blocks"]),
             query_starts: graph.input("query_starts", ElementType::I32, &["sequences_and_one"]),
             tree_mask: graph.input("tree_mask", ElementType::Bool, &["rows", "tree_width"]),
             logit_rows: graph.input("logit_rows", ElementType::I64, &["logits"]),
-        }
+            sources: has_encoder.then(|| graph.input("sources", ElementType::I64, &["sequences"])),
+        };
+        Self { input_ids, pages: Some(pages) }
+    }
+
+    fn of_encoder(graph: &mut GraphBuilder) -> Self {
+        Self { input_ids: graph.input("input_ids", ElementType::I64, &["source"]), pages: None }
     }
 }
 
@@ -70,9 +84,48 @@ impl<'a> Writer<'a> {
     ) -> Self {
         graph.domain(DOMAIN, 1);
         describe(&mut graph, config, export);
-        let inputs = Inputs::declare(&mut graph);
+        let inputs = Inputs::of_decoder(&mut graph, config.encoder.is_some());
         let products = super::products::new(export);
         Self { graph, config, inputs, tensors, products, hidden_states: &export.hidden_states }
+    }
+
+    /// For the encoder of a model, whose decoder has a graph of its own.
+    pub(super) fn of_encoder(
+        mut graph: GraphBuilder,
+        config: &'a DecoderConfig,
+        tensors: &'a Tensors<'a>,
+        export: &'a ExportConfig,
+    ) -> Self {
+        graph.domain(DOMAIN, 1);
+        graph.metadata("veridraft.format_version", FORMAT_VERSION);
+        let inputs = Inputs::of_encoder(&mut graph);
+        let products = super::products::new(export);
+        Self { graph, config, inputs, tensors, products, hidden_states: &[] }
+    }
+
+    /// The tokens, `[rows]` or `[source]`.
+    pub(super) fn input_ids(&self) -> &Value {
+        &self.inputs.input_ids
+    }
+
+    /// Makes `tokens` what is read as the graph's tokens.
+    pub(super) fn read_instead(&mut self, tokens: Value) {
+        self.inputs.input_ids = tokens;
+    }
+
+    /// What a decoder takes beside tokens.
+    pub(super) fn pages(&self) -> &PageInputs {
+        self.inputs.pages.as_ref().expect("a decoder's graph is written")
+    }
+
+    /// The numbers of a tensor.
+    pub(super) fn numbers(&self, name: &str, dims: &[usize]) -> Result<Vec<f32>> {
+        self.tensors.read(name, dims)
+    }
+
+    /// Reports that what was made of a tensor is in the graph.
+    pub(super) fn count_written(&self) {
+        self.tensors.written();
     }
 
     /// Gives out the residual stream behind so many layers if it was asked for.
@@ -130,25 +183,62 @@ impl<'a> Writer<'a> {
         tables: Option<&RotaryTables>,
         norm: Option<&QueryKeyNorm>,
     ) -> Value {
-        let (config, inputs) = (self.config, &self.inputs);
+        let config = self.config;
         let is_local = config.windows[layer].is_some();
         let table = tables.and_then(|tables| tables.local.as_ref().filter(|_| is_local).or(tables.all.as_ref()));
-        let mut operands = vec![
-            Some(qkv),
-            Some(&inputs.positions),
-            Some(&inputs.slot_mapping),
-            Some(&inputs.block_tables),
-            Some(&inputs.query_starts),
-            Some(&inputs.tree_mask),
-            table,
-        ];
-        let mut attributes = attention_attributes(config, layer).to_vec();
+        let mut attributes = attention_attributes(config, layer, "self").to_vec();
+        let mut optional = vec![table];
         if let Some(QueryKeyNorm { query, key }) = norm {
-            operands.extend([None, Some(query), Some(key)]);
+            optional.extend([None, Some(query), Some(key)]);
             attributes.push(("norm_epsilon", Float(config.norm_eps)));
         }
-        let name = format!("model.layers.{layer}.attention");
-        self.graph.node((DOMAIN, "PagedAttention"), &name, &operands, &attributes)
+        self.paged(&format!("model.layers.{layer}.attention"), qkv, &optional, &attributes)
+    }
+
+    /// The attention of a layer without rotation; `bias` is added to scores, `[heads, distances]`.
+    pub(super) fn biased_attention(&mut self, layer: usize, qkv: &Value, bias: Option<&Value>) -> Value {
+        let attributes = attention_attributes(self.config, layer, "self");
+        self.paged(&format!("model.layers.{layer}.attention"), qkv, &[None, bias], &attributes)
+    }
+
+    /// The attention of `query`, `[rows, heads * head_dim]`, over each sequence's source.
+    pub(super) fn cross_attention(&mut self, layer: usize, query: &Value) -> Value {
+        let attributes = attention_attributes(self.config, layer, "cross");
+        let sources = self.pages().sources.clone();
+        let optional = [None, None, None, None, sources.as_ref()];
+        self.paged(&format!("model.layers.{layer}.cross_attention"), query, &optional, &attributes)
+    }
+
+    /// An attention node with these inputs behind those that all have.
+    fn paged(
+        &mut self,
+        name: &str,
+        input: &Value,
+        optional: &[Option<&Value>],
+        attributes: &[(&str, Attribute)],
+    ) -> Value {
+        let pages = self.inputs.pages.as_ref().expect("a decoder's graph is written");
+        let mut operands = vec![
+            Some(input),
+            Some(&pages.positions),
+            Some(&pages.slot_mapping),
+            Some(&pages.block_tables),
+            Some(&pages.query_starts),
+            Some(&pages.tree_mask),
+        ];
+        operands.extend(optional);
+        while operands.last().is_some_and(Option::is_none) {
+            operands.pop();
+        }
+        self.graph.node((DOMAIN, "PagedAttention"), name, &operands, attributes)
+    }
+
+    /// A product that is an output of an encoder: keys and values of its source, `[source, 2 * kv_heads * head_dim]`.
+    pub(super) fn cross_output(&mut self, product: Product) -> Result<()> {
+        let columns = 2 * self.config.kv_heads * self.config.head_dim;
+        let output = self.product(product)?;
+        self.graph.output(&output, ElementType::F32, "positions", columns);
+        Ok(())
     }
 
     /// Layer normalisation (Ba et al. 2016) of `[rows, hidden]` by `NAME.weight` and `NAME.bias`.
@@ -174,12 +264,16 @@ impl<'a> Writer<'a> {
         self.graph.standard("Add", name, &[left, right], &[])
     }
 
-    /// The MLP's function, as one of ONNX Runtime's nodes. `Silu` is a part of products and has none.
-    pub(super) fn gelu(&mut self, name: &str, input: &Value) -> Value {
+    /// The MLP's function, where products do not have it.
+    pub(super) fn activated(&mut self, name: &str, input: &Value) -> Value {
         let operator = match self.config.activation {
             Activation::Gelu => "Gelu",
             Activation::GeluTanh => "FastGelu",
-            Activation::Silu => unreachable!("configurations of these architectures have no SiLU"),
+            Activation::Relu => return self.graph.standard("Relu", name, &[input], &[]),
+            Activation::Silu => {
+                let share = self.graph.standard("Sigmoid", &format!("{name}.sigmoid"), &[input], &[]);
+                return self.graph.standard("Mul", name, &[input, &share], &[]);
+            }
         };
         self.graph.domain(MICROSOFT, 1);
         self.graph.node((MICROSOFT, operator), name, &[Some(input)], &[])
@@ -187,12 +281,24 @@ impl<'a> Writer<'a> {
 
     /// The rows whose logits are wanted.
     pub(super) fn wanted_rows(&mut self, hidden: &Value) -> Value {
-        self.graph.standard("Gather", "wanted", &[hidden, &self.inputs.logit_rows], &[])
+        let rows = self.pages().logit_rows.clone();
+        self.graph.standard("Gather", "wanted", &[hidden, &rows], &[])
     }
 
     /// The logits of `wanted` rows: the graph's output. `norm` is an RMS normalisation before the head, which is
     /// `embedding` where the two are tied.
     pub(super) fn logits(&mut self, wanted: &Value, norm: Option<&str>, embedding: Matrix) -> Result<()> {
+        self.biased_logits(wanted, norm, embedding, Vec::new())
+    }
+
+    /// The same, with tensors added to them as [`Product::biases`] says.
+    pub(super) fn biased_logits(
+        &mut self,
+        wanted: &Value,
+        norm: Option<&str>,
+        embedding: Matrix,
+        biases: Vec<(String, usize)>,
+    ) -> Result<()> {
         let config = self.config;
         let head = match config.tied_embeddings {
             true => embedding,
@@ -201,7 +307,7 @@ impl<'a> Writer<'a> {
         let norm = norm.map(|name| (name.to_owned(), config.norm_eps));
         // The last node bears the output's name.
         let name = if config.logit_softcap.is_some() { "logits.straight" } else { "logits" };
-        let mut logits = self.product(Product { norm, ..Product::new(name, wanted, [head]) })?;
+        let mut logits = self.product(Product { norm, biases, ..Product::new(name, wanted, [head]) })?;
         if let Some(softcap) = config.logit_softcap {
             logits = self.bent("logits", &logits, softcap)?;
         }
@@ -229,13 +335,16 @@ fn describe(graph: &mut GraphBuilder, config: &DecoderConfig, export: &ExportCon
     graph.metadata("veridraft.vocabulary", config.vocabulary);
     graph.metadata("veridraft.context_length", config.context_length);
     graph.metadata("veridraft.layers", config.layers);
+    if let Some(encoder) = &config.encoder {
+        graph.metadata("veridraft.source_length", encoder.source_length);
+    }
     if !export.hidden_states.is_empty() {
         let layers: Vec<_> = export.hidden_states.iter().map(usize::to_string).collect();
         graph.metadata("veridraft.hidden_states", layers.join(","));
     }
 }
 
-fn attention_attributes(config: &DecoderConfig, layer: usize) -> [(&'static str, Attribute); 11] {
+fn attention_attributes(config: &DecoderConfig, layer: usize, kind: &str) -> [(&'static str, Attribute); 11] {
     let count = |value: usize| Int(value as i64);
     [
         ("version", Int(1)),
@@ -248,6 +357,6 @@ fn attention_attributes(config: &DecoderConfig, layer: usize) -> [(&'static str,
         ("interleaved", Int(0)),
         ("window", count(config.windows[layer].unwrap_or(0))),
         ("softcap", Float(config.attention_softcap.unwrap_or(0.0))),
-        ("kind", Text("self".to_owned())),
+        ("kind", Text(kind.to_owned())),
     ]
 }

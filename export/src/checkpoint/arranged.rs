@@ -5,6 +5,7 @@
 //! gpt_neox   query_key_value, head by head             -> all of q, all of k, all of v
 //! gemma      norms as what is added to 1               -> what numbers are multiplied by
 //! phi3       gate_up_proj                              -> gate_proj and up_proj
+//! bart       final_logits_bias, a matrix of one row    -> one row
 //! ```
 //!
 //! GGUF files have the first three done already.
@@ -44,6 +45,8 @@ enum Arrangement {
     },
     /// Some rows.
     Rows(Range<usize>),
+    /// One axis.
+    Flat,
 }
 
 impl Arranged {
@@ -54,6 +57,8 @@ impl Arranged {
             "gpt_neox" => Self::by(source, |name| gpt_neox(name, config)),
             "gemma2" | "gemma3_text" => Self::by(source, gemma),
             "phi3" => Self::by(source, |name| phi3(name, config)),
+            "t5" | "mt5" => Self::by(source, t5),
+            "bart" | "marian" => Self::by(source, bart),
             _ => Ok(source),
         }
     }
@@ -115,6 +120,7 @@ impl TensorSource for Arranged {
         let (entry, mut shape) = self.find(name).ok()?;
         match &entry.arrangement {
             Arrangement::Transposed => shape.reverse(),
+            Arrangement::Flat => shape = vec![shape.iter().product()],
             // A range beyond the rows leaves too few of them, which whoever asks for the tensor refuses.
             Arrangement::Rows(rows) if !shape.is_empty() => {
                 shape[0] = rows.end.min(shape[0]).saturating_sub(rows.start);
@@ -138,7 +144,7 @@ impl TensorSource for Arranged {
         let rows = shape.first().copied().unwrap_or(1);
         let columns = values.len() / rows.max(1);
         Ok(match &entry.arrangement {
-            Arrangement::Same => values,
+            Arrangement::Same | Arrangement::Flat => values,
             Arrangement::PlusOne => values.into_iter().map(|value| 1.0 + value).collect(),
             Arrangement::Transposed => {
                 (0..columns).flat_map(|row| values.iter().skip(row).step_by(columns).copied()).collect()
@@ -164,7 +170,9 @@ impl TensorSource for Arranged {
                 let places = rows.map(|row| one(by_head(row, shape[0], *heads)));
                 Ok(places.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
             }
-            Arrangement::PlusOne => Err(self.error(format!("tensor `{name}` is a norm, expected a matrix"))),
+            Arrangement::PlusOne | Arrangement::Flat => {
+                Err(self.error(format!("tensor `{name}` is one row, expected a matrix")))
+            }
         }
     }
 }
@@ -211,6 +219,21 @@ fn gemma(name: &str) -> Vec<(String, Arrangement)> {
     };
     let arrangement = if name.ends_with("norm.weight") { Arrangement::PlusOne } else { Arrangement::Same };
     vec![(name, arrangement)]
+}
+
+/// Older files have the embedding three times, and a table that no layer reads.
+fn t5(name: &str) -> Vec<(String, Arrangement)> {
+    let is_spare = name.ends_with(".embed_tokens.weight") || name.contains("EncDecAttention.relative_attention_bias");
+    if is_spare { Vec::new() } else { vec![(name.to_owned(), Arrangement::Same)] }
+}
+
+/// The same, and what is added to logits as a matrix of one row.
+fn bart(name: &str) -> Vec<(String, Arrangement)> {
+    match name {
+        "final_logits_bias" => vec![(name.to_owned(), Arrangement::Flat)],
+        _ if name.ends_with(".embed_tokens.weight") => Vec::new(),
+        _ => vec![(name.to_owned(), Arrangement::Same)],
+    }
 }
 
 fn phi3(name: &str, config: &DecoderConfig) -> Vec<(String, Arrangement)> {

@@ -20,7 +20,7 @@ mod tensor_source;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use config::{Activation, DecoderConfig, RopeScaling};
+pub use config::{Activation, DecoderConfig, EncoderConfig, Padding, Positions, RopeScaling, Style};
 pub use masked::{MaskedActivation, MaskedConfig};
 pub use rotary::{local_rotary_table, rotary_table};
 pub use tensor_source::TensorSource;

@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! input_ids  i64  [source]
-//! cross.N    f32  [source, 2 * kv_heads * head_dim]    keys, then values, of the decoder's layer N
+//! cross.N    f32  [positions, 2 * kv_heads * head_dim]    keys, then values, of the decoder's layer N
 //! ```
+//!
+//! There are as many positions as tokens, or more where the encoder fills its sources up.
 //!
 //! A source is run by itself, so what comes of it does not depend on others.
 
@@ -39,15 +41,17 @@ impl Encoder {
         let ids: Vec<i64> = source.iter().map(|&token| i64::from(token)).collect();
         let ids = Tensor::from_array(([ids.len()], ids)).map_err(Error::runtime)?;
         let inputs: Vec<(&str, SessionInputValue)> = vec![("input_ids", ids.into())];
-        let values = {
+        let (positions, values) = {
             let _awake = pool.pass();
             let outputs = self.session.run(inputs).map_err(Error::runtime)?;
-            let layer = |layer| Ok(rows_of(&outputs, &self.path, &format!("cross.{layer}"), source.len())?.0);
-            (0..layers).map(layer).collect::<Result<Vec<_>>>()?
+            let positions = outputs.get("cross.0").and_then(|value| value.shape().first().copied()).unwrap_or(0);
+            let positions = usize::try_from(positions).unwrap_or(0).max(source.len());
+            let layer = |layer| Ok(rows_of(&outputs, &self.path, &format!("cross.{layer}"), positions)?.0);
+            (positions, (0..layers).map(layer).collect::<Result<Vec<_>>>()?)
         };
         let id = SourceId(self.next);
         self.next += 1;
-        let held = sources.hold(id.0 as i64, source.len(), &values);
+        let held = sources.hold(id.0 as i64, positions, &values);
         held.map_err(|reason| Error::model_file(&self.path, reason))?;
         Ok(id)
     }

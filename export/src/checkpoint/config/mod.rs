@@ -1,5 +1,6 @@
 //! What a decoder is, whichever file says it.
 
+mod encoder;
 mod from_gguf;
 mod from_hugging_face;
 #[cfg(test)]
@@ -9,6 +10,7 @@ mod to_hugging_face;
 use std::path::Path;
 
 use crate::Result;
+pub use encoder::{EncoderConfig, Padding, Positions, Style};
 pub(super) use from_gguf::from_gguf;
 pub(super) use from_hugging_face::from_folder;
 
@@ -62,6 +64,8 @@ pub struct DecoderConfig {
     pub tied_embeddings: bool,
     /// Logits are bent by tanh to stay below it.
     pub logit_softcap: Option<f32>,
+    /// What reads a source before it; `None` for a decoder by itself.
+    pub encoder: Option<EncoderConfig>,
 }
 
 /// Functions in an MLP.
@@ -73,6 +77,8 @@ pub enum Activation {
     Gelu,
     /// The same by tanh of a cubic polynomial.
     GeluTanh,
+    /// The larger of `x` and 0.
+    Relu,
 }
 
 impl DecoderConfig {
@@ -92,7 +98,11 @@ impl DecoderConfig {
 
     /// Whether the MLP multiplies a gate with what it gates.
     fn has_gate(&self) -> bool {
-        !matches!(self.architecture.as_str(), "gpt2" | "gpt_neox")
+        match self.encoder.as_ref().map(|encoder| &encoder.style) {
+            Some(Style::Relative { is_gated, .. }) => *is_gated,
+            Some(Style::PostNorm { .. }) => false,
+            None => !matches!(self.architecture.as_str(), "gpt2" | "gpt_neox"),
+        }
     }
 
     /// The one window of the layers that have one.
@@ -189,6 +199,7 @@ impl DecoderConfig {
         if ["gpt2", "gpt_neox"].contains(&self.architecture.as_str()) {
             self.check_heads_fill_the_stream()?;
         }
+        self.encoder.as_ref().map_or(Ok(()), |encoder| encoder.check(self.hidden))?;
         positive("the norm's epsilon", self.norm_eps.into())?;
         positive("the scale of attention", self.attention_scale.into())?;
         self.clip_qkv.map_or(Ok(()), |most| positive("the bound of q, k and v", most.into()))?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 mod architectures;
+mod encoder_decoder;
 
 use super::from_hugging_face::parse;
 use super::*;
@@ -56,6 +57,7 @@ fn plain() -> DecoderConfig {
         parallel_residual: false,
         tied_embeddings: true,
         logit_softcap: None,
+        encoder: None,
     }
 }
 
@@ -134,7 +136,8 @@ fn settings_without_a_graph_are_refused_by_name() {
     let check = |changes: Value, expected: &str| {
         assert_eq!(read(&changed(&llama(), changes)), Err(format!("`config.json`: {expected}")));
     };
-    let known = "llama, mistral, qwen2, qwen3, gemma2, gemma3, gemma3_text, phi3, gpt2, gpt_neox, olmo, olmo2";
+    let known = "llama, mistral, qwen2, qwen3, gemma2, gemma3, gemma3_text, phi3, gpt2, gpt_neox, olmo, olmo2, t5, mt5, \
+                 bart, marian, nn_transformer";
     check(json!({ "model_type": "gemma" }), &format!("architecture `gemma` is unknown, expected one of {known}"));
     check(json!({ "hidden_act": "gelu" }), "`hidden_act` is `gelu`, expected `silu`");
     check(json!({ "mlp_bias": true }), "`mlp_bias` is true, expected false");

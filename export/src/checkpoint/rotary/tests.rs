@@ -28,6 +28,7 @@ fn config(rope_scaling: RopeScaling) -> DecoderConfig {
         parallel_residual: false,
         tied_embeddings: true,
         logit_softcap: None,
+        encoder: None,
     }
 }
 

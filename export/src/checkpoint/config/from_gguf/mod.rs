@@ -64,6 +64,7 @@ impl Reader<'_> {
             parallel_residual: self.parallel_residual()?,
             tied_embeddings: !self.has_tensor("output.weight"),
             logit_softcap: self.softcap("final_logit_softcapping", 30.0)?,
+            encoder: None,
         })
     }
 

@@ -39,5 +39,6 @@ pub(super) fn read(file: &Fields) -> Result<DecoderConfig, String> {
         parallel_residual: false,
         tied_embeddings: file.flag_or("tie_word_embeddings", true)?,
         logit_softcap: None,
+        encoder: None,
     })
 }

@@ -3,6 +3,7 @@
 //! What a file leaves out has the default of the architecture's configuration class in the `transformers` library.
 //! What changes the arithmetic in a way that no graph has is an error that names it.
 
+mod encoder_decoder;
 mod fields;
 mod gemma;
 mod gpt2;
@@ -35,6 +36,11 @@ const KNOWN: &[&str] = &[
     "gpt_neox",
     "olmo",
     "olmo2",
+    "t5",
+    "mt5",
+    "bart",
+    "marian",
+    "nn_transformer",
 ];
 
 /// Reads `config.json` in `folder`.
@@ -69,6 +75,8 @@ fn read(file: &Fields, architecture: &str) -> Result<DecoderConfig, String> {
         "gpt_neox" => gpt_neox::read(file),
         "olmo" | "olmo2" => olmo::read(file, architecture),
         "phi3" => phi3::read(file),
+        "t5" | "mt5" => encoder_decoder::read_t5(file, architecture),
+        "bart" | "marian" | "nn_transformer" => encoder_decoder::read_post_norm(file, architecture),
         _ => llama::read(file, architecture),
     }
 }
@@ -132,6 +140,7 @@ fn usual(file: &Fields, architecture: &str, defaults: &Defaults) -> Result<Decod
         parallel_residual: false,
         tied_embeddings: file.flag_or("tie_word_embeddings", defaults.is_tied)?,
         logit_softcap: None,
+        encoder: None,
     })
 }
 
@@ -151,6 +160,7 @@ fn activation(file: &Fields, name: &str, allowed: &[&str]) -> Result<Activation,
     let found = file.text(name)?.unwrap_or(allowed[0]);
     let activation = match found {
         "silu" => Some(Activation::Silu),
+        "relu" => Some(Activation::Relu),
         "gelu" => Some(Activation::Gelu),
         "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" => Some(Activation::GeluTanh),
         _ => None,
