@@ -11,6 +11,7 @@ use anyhow::Result;
 use serde::Deserialize;
 use veridraft_engine::drafters::{Drafter, Lookup, Suffix};
 use veridraft_engine::{CostModel, Engine, EngineConfig, Parts, Request};
+use veridraft_export::{ExportConfig, MatMulOperators, Weights, export};
 use veridraft_models::runtime::{LibraryChoice, Runtime};
 use veridraft_models::{CausalModelConfig, ModelFolder, TokenId, UnsizedAnyModel};
 use veridraft_tests::shared_data;
@@ -97,6 +98,21 @@ fn merged_and_separate_decoders_give_the_references_with_and_without_drafts() ->
         assert!(2 * passes < tokens, "{passes} passes for {tokens} tokens");
         let (passes, _) = check(copy.path(), vec![Box::new(Suffix::default()), Box::new(Lookup::default())])?;
         assert!(passes < tokens, "{passes} passes for {tokens} tokens");
+    }
+    Ok(())
+}
+
+/// An export of the checkpoint that optimum's folder was made of.
+#[test]
+fn our_own_export_of_the_checkpoint_gives_the_references_too() -> Result<()> {
+    let Some(source) = shared_data("foreign/tiny-t5-hf") else { return Ok(()) };
+    for operators in MatMulOperators::ALL {
+        let folder = tempfile::tempdir()?;
+        let config = ExportConfig { weights: Weights::F32, operators, ..ExportConfig::default() };
+        export(&source, folder.path(), &config, &|_| ())?;
+        check(folder.path(), Vec::new())?;
+        let (passes, tokens) = check(folder.path(), vec![Box::new(Lookup::default())])?;
+        assert!(2 * passes < tokens, "{passes} passes for {tokens} tokens");
     }
     Ok(())
 }
