@@ -187,7 +187,11 @@ fn a_dropped_source_and_a_missing_one_are_refused() -> Result<()> {
     let folder = ModelFolder::open(folder.path())?;
     assert!(folder.has_encoder());
     assert_eq!(folder.decoder_start()?, Some(2));
-    assert_eq!(folder.graph_files().len(), 3, "the decoder, its weights and the encoder");
+    let files = folder.graph_files();
+    assert_eq!(files.len(), 4, "a graph and its weights for each of the two");
+    fs::remove_file(&files[2])?;
+    let error = ModelFolder::open(&folder.path).expect_err("no encoder").to_string();
+    assert!(error.contains("cannot read `") && error.contains("encoder.onnx`"), "{error}");
     Ok(())
 }
 

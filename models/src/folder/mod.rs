@@ -60,6 +60,8 @@ pub struct ModelFolder {
     pub onnx_path: PathBuf,
     /// The graphs of a model with an encoder, of which `onnx_path` begins a text.
     pub(crate) encoder: Option<EncoderFiles>,
+    /// The other graphs of such a model, and the files that their weights lie in.
+    beside: Vec<PathBuf>,
     /// Which of several graphs that is; `None` for the one without a name.
     pub variant: Option<String>,
     /// Under which names that takes what; [`FolderKind::Veridraft`] has its own.
@@ -119,10 +121,12 @@ impl ModelFolder {
                 false => description(path, variant)?,
             };
         let onnx = OnnxFile::open(&onnx_path)?;
-        for file in encoder.iter().flat_map(|files| [Some(&files.encoder), files.goes_on.as_ref()]).flatten() {
-            OnnxFile::open(file)?;
-        }
         let encoder = encoder.or_else(|| of_export(&onnx, &onnx_path));
+        let mut beside = Vec::new();
+        for file in encoder.iter().flat_map(|files| [Some(&files.encoder), files.goes_on.as_ref()]).flatten() {
+            beside.push(file.clone());
+            beside.extend(OnnxFile::open(file)?.data_files(file));
+        }
         let tokenizer = Tokenizer::open(path)?;
         generation.eos_token_ids =
             merge_end_tokens([&generation.eos_token_ids[..], &config.eos_token_ids[..], tokenizer.eos().as_slice()]);
@@ -131,6 +135,7 @@ impl ModelFolder {
             kind: kind(path, &onnx),
             onnx_path,
             encoder,
+            beside,
             variant: variant.map(str::to_owned),
             names,
             onnx,
@@ -165,10 +170,9 @@ impl ModelFolder {
         })
     }
 
-    /// The graph and the files beside it that its weights lie in.
+    /// The graph, an encoder's and what else a decoder has, and the files that their weights lie in.
     pub fn graph_files(&self) -> Vec<PathBuf> {
-        let others = self.encoder.iter().flat_map(|files| [Some(&files.encoder), files.goes_on.as_ref()]).flatten();
-        [vec![self.onnx_path.clone()], self.onnx.data_files(&self.onnx_path), others.cloned().collect()].concat()
+        [vec![self.onnx_path.clone()], self.onnx.data_files(&self.onnx_path), self.beside.clone()].concat()
     }
 }
 
