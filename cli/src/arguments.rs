@@ -238,9 +238,12 @@ pub(crate) struct ExportArguments {
                 f32, f16, bf16 [default: f32]"
     )]
     pub(crate) weights: Option<ExportWeights>,
-    /// Operators that multiply, with --to onnx: veridraft (exact speculation, for the CPU) [default], or standard (Gemm
-    /// and MatMulNBits)
-    #[arg(long, value_name = "OPERATORS")]
+    #[arg(
+        long,
+        value_name = "OPERATORS",
+        help = "Operators that multiply, with --to onnx: veridraft (exact speculation, for the CPU) [default], or standard \
+                (Gemm and MatMulNBits)"
+    )]
     pub(crate) matmul: Option<MatMulOperators>,
     /// Also give out the residual stream behind so many layers, for draft heads: 0 is the embedding; with --to onnx
     #[arg(long, value_name = "N,N,...", value_delimiter = ',')]
