@@ -5,7 +5,7 @@
     python examples/lm_eval_veridraft.py --tasks veridraft_facts,veridraft_passages --include_path examples/lm_eval
 
 The options are those of `lm_eval`; the harness has no place for models of others, so this file starts it. `--model
-veridraft` is understood, and `--model_args` takes the options of `veridraft score`, with the program's path as `program`:
+veridraft` is understood, and `--model_args` takes the options of `veridraft score` that have a value, with the program's path as `program`:
 
     --model_args model=smollm2-135m,weights=f32,max_length=2048,threads=8,program=target/release/veridraft
 
@@ -36,7 +36,7 @@ NOT_OURS = {"batch_size", "max_batch_size", "device"}
 @register_model("veridraft")
 class Veridraft(LM):
     def __init__(self, program=None, **options):
-        """`options` are those of `veridraft score`: `max_length=2048` is `--max-length 2048`."""
+        """`options` are those of `veridraft score` that take a value: `max_length=2048` is `--max-length 2048`."""
         super().__init__()
         program = program or (BUILT if os.path.exists(BUILT) else "veridraft")
         command = [str(program), "score", "-"]
@@ -51,7 +51,7 @@ class Veridraft(LM):
     def loglikelihood(self, requests, disable_tqdm=False):
         rows = [{"context": request.args[0], "continuation": request.args[1]} for request in requests]
         results = []
-        for request, answer in zip(requests, self._ask(rows, disable_tqdm)):
+        for answer, request in zip(self._ask(rows, disable_tqdm), requests):
             results.append((self._logprob(answer), answer["is_greedy"]))
             self.cache_hook.add_partial("loglikelihood", request.args, results[-1])
         return results
@@ -59,7 +59,7 @@ class Veridraft(LM):
     def loglikelihood_rolling(self, requests, disable_tqdm=False):
         rows = [{"text": request.args[0]} for request in requests]
         results = []
-        for request, answer in zip(requests, self._ask(rows, disable_tqdm)):
+        for answer, request in zip(self._ask(rows, disable_tqdm), requests):
             results.append(self._logprob(answer))
             self.cache_hook.add_partial("loglikelihood_rolling", request.args, results[-1])
         return results
@@ -89,6 +89,8 @@ class Veridraft(LM):
                 raise RuntimeError(f"`veridraft score` ended with status {self.process.wait()}; it says why above")
             answer = json.loads(line)
             if "error" in answer:
+                # Answers of later rows are still in the pipe; nobody may take them for those of other rows.
+                self.process.kill()
                 raise ValueError(f"`veridraft score` cannot score {json.dumps(row)[:200]}: {answer['error']}")
             yield answer
         writer.join()

@@ -94,7 +94,7 @@ pub(crate) struct ChatArguments {
     pub(crate) generation: GenerationArguments,
 }
 
-/// What `generate` and `chat` have in common.
+/// What `generate`, `chat` and `batch` have in common.
 #[derive(Debug, Args)]
 pub(crate) struct GenerationArguments {
     /// System message, where the chat template takes one

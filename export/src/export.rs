@@ -27,11 +27,11 @@ pub struct ExportProgress {
     pub tensors_total: usize,
 }
 
-/// Fills the empty folder `destination` with the model of `source`, a GGUF file or a Hugging Face folder of a causal or a
-/// masked language model.
+/// Fills the empty folder `destination` with the model of `source`, a GGUF file or a Hugging Face folder of a causal, an
+/// encoder-decoder or a masked language model.
 ///
 /// Writes `config.json`, `generation_config.json`, `tokenizer.json`, `tokenizer_config.json`, `onnx/model.onnx` and
-/// `onnx/model.onnx.data`. On an error the folder holds an unknown part of that: write beside the place where a model
+/// `onnx/model.onnx.data`, and `onnx/encoder.onnx` with its data where there is an encoder. On an error the folder holds an unknown part of that: write beside the place where a model
 /// is looked for, and rename.
 pub fn export(
     source: &Path,

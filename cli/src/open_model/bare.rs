@@ -2,12 +2,12 @@
 
 use std::iter::repeat;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use veridraft_export::Weights;
 use veridraft_models::runtime::{LibraryChoice, Runtime};
 use veridraft_models::{AnyModel, LanguageModel, ModelFolder, UnsizedAnyModel};
 
-use super::{check_vocabulary, memory, session};
+use super::{check_session, check_vocabulary, memory, session};
 use crate::arguments::ModelArguments;
 use crate::model_store;
 
@@ -43,11 +43,22 @@ pub(crate) fn open_bare(wanted: &[(Option<&str>, Weights)], arguments: &ModelArg
     for (&(name, weights), variant) in wanted.iter().zip([arguments.variant.as_deref()].into_iter().chain(repeat(None)))
     {
         let resolved = model_store::resolve(name, weights)?;
-        folders.push((resolved.name, ModelFolder::open_variant(&resolved.path, variant)?));
+        let folder = ModelFolder::open_variant(&resolved.path, variant)?;
+        check_session(&session, &folder)?;
+        check_reads_alone(&folder)?;
+        folders.push((resolved.name, folder));
     }
     let runtime = Runtime::load(&LibraryChoice::from(arguments.ort_lib.clone()))?;
     let open = |(_, folder): &(String, ModelFolder)| UnsizedAnyModel::open(&runtime, folder, session);
     let unsized_models = folders.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let models = memory::size(unsized_models, arguments.kv_memory)?;
     folders.into_iter().zip(models).map(|((name, folder), model)| BareModel::new(name, folder, model)).collect()
+}
+
+/// Refuses a model that reads a text beside the one that is given.
+pub(crate) fn check_reads_alone(folder: &ModelFolder) -> Result<()> {
+    if folder.has_encoder() {
+        bail!("`{}` has an encoder, expected a model that reads given texts by itself", folder.path.display());
+    }
+    Ok(())
 }

@@ -18,7 +18,7 @@ use veridraft_models::{
     CausalModelConfig, FolderKind, KvType, LanguageModel, ModelFolder, Simd, TokenId, UnsizedAnyModel,
 };
 
-pub(crate) use self::bare::{BareModel, open_bare};
+pub(crate) use self::bare::{BareModel, check_reads_alone, open_bare};
 use self::costs::CostFile;
 pub(crate) use self::drafters::have_same_tokens;
 pub(crate) use self::masked::{MaskedFolder, MaskedModelArguments};
@@ -60,7 +60,7 @@ impl OpenModel {
         let model = &arguments.model;
         let session = session(model)?;
         let (name, folder) = model_store::open(model)?;
-        check_kv(model.kv, &folder)?;
+        check_session(&session, &folder)?;
         let config = sampling_config(sampling, &folder);
         config.check().with_context(|| format!("`{}`", folder.generation_file().display()))?;
         let stop = stop_conditions(sampling, &folder);
@@ -168,14 +168,20 @@ pub(crate) fn session(arguments: &ModelArguments) -> Result<CausalModelConfig> {
     })
 }
 
-/// Refuses a type of keys and values for a graph that has its own.
-pub(crate) fn check_kv(kv: KvType, folder: &ModelFolder) -> Result<()> {
-    if kv == KvType::F32 || folder.kind == FolderKind::Veridraft {
-        return Ok(());
-    }
+/// Refuses settings of a session that the graph of a folder cannot heed.
+pub(crate) fn check_session(session: &CausalModelConfig, folder: &ModelFolder) -> Result<()> {
     let path = folder.path.display();
-    Err(UsageError::new(format!("`--kv {kv}` cannot change `{path}`, whose graph has its own type of keys and values"))
-        .into())
+    let is_ours = folder.kind == FolderKind::Veridraft;
+    let message = if session.kv != KvType::F32 && !is_ours {
+        format!("`--kv {}` cannot change `{path}`, whose graph has its own type of keys and values", session.kv)
+    } else if session.rows_in_pairs && is_ours {
+        format!("`--rows-in-pairs` is for graphs of other programs, but `{path}` is row-exact without it")
+    } else if session.rows_in_pairs && folder.has_encoder() {
+        format!("`--rows-in-pairs` is for decoders by themselves, but `{path}` has an encoder")
+    } else {
+        return Ok(());
+    };
+    Err(UsageError::new(message).into())
 }
 
 /// `$VERIDRAFT_SIMD`, else the fastest path.

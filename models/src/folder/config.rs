@@ -54,10 +54,15 @@ impl ModelConfig {
     }
 }
 
-/// `vocab_size`, which must be there and at least 1.
+/// More tokens than any vocabulary has; memory for logits is reckoned by their number.
+const MOST_TOKENS: usize = 1 << 24;
+
+/// `vocab_size`, which must be there and one that a model can have.
 pub(super) fn vocab_size(json: &JsonObject) -> Result<usize> {
     match json.count("vocab_size")? {
-        Some(0) => Err(json.invalid("vocab_size", "is 0, expected at least 1")),
+        Some(found) if !(1..=MOST_TOKENS).contains(&found) => {
+            Err(json.invalid("vocab_size", &format!("is {found}, expected 1 to {MOST_TOKENS}")))
+        }
         Some(size) => Ok(size),
         None => Err(json.missing("vocab_size")),
     }

@@ -120,7 +120,7 @@ fn a_wrong_field_is_named_with_what_was_found_and_expected() {
     check_error("config.json", Some("{\"vocab_size\": 5,\n}"), "config.json`: not JSON: ");
     check_error("config.json", Some("[]"), "config.json`: holds a list, expected an object");
     check_error("config.json", Some("{}"), "config.json`: no `vocab_size`");
-    check_error("config.json", Some(r#"{"vocab_size": 0}"#), "`vocab_size` is 0, expected at least 1");
+    check_error("config.json", Some(r#"{"vocab_size": 0}"#), "`vocab_size` is 0, expected 1 to 16777216");
     check_error(
         "config.json",
         Some(r#"{"vocab_size": "512"}"#),

@@ -86,10 +86,14 @@ impl Asker {
     }
 
     fn answering(&self, messages: &[Message], folder: &ModelFolder) -> Result<Vec<TokenId>, Refusal> {
-        let template = folder.chat_template.as_ref().filter(|_| !folder.has_encoder()).ok_or_else(|| {
-            let message = format!("`{}` has no chat template, expected one to answer messages", folder.path.display());
+        let refuse = |reason| {
+            let message = format!("`{}` has {reason} to answer messages", folder.path.display());
             Refusal::new(Code::NoChatTemplate, message)
-        })?;
+        };
+        if folder.has_encoder() {
+            return Err(refuse("an encoder, which reads one text, expected a chat model"));
+        }
+        let template = folder.chat_template.as_ref().ok_or_else(|| refuse("no chat template, expected one"))?;
         // OpenAI's newer name for it.
         let has_system = messages.iter().any(|message| ["system", "developer"].contains(&message.role.as_str()));
         let system = self.system.as_ref().filter(|_| !has_system).map(|text| Message::new("system", text.as_str()));
@@ -126,9 +130,13 @@ impl Schemas {
 pub(super) fn refusal(error: &Error) -> Option<Refusal> {
     let code = match error {
         Error::PromptTooLong { .. } | Error::CacheTooSmall { .. } => Code::TooLong,
-        Error::EmptyPrompt | Error::UnknownToken { .. } | Error::NothingWanted | Error::Setting(_) => {
-            Code::InvalidRequest
-        }
+        Error::SourceLength { found, .. } if *found > 0 => Code::TooLong,
+        Error::EmptyPrompt
+        | Error::SourceLength { .. }
+        | Error::UnknownToken { .. }
+        | Error::UnknownSourceToken { .. }
+        | Error::NothingWanted
+        | Error::Setting(_) => Code::InvalidRequest,
         _ => return None,
     };
     Some(Refusal::new(code, error.to_string()))

@@ -3,14 +3,14 @@
 //! In it: the program's version, ONNX Runtime's, the SIMD path, the input's rows and the numbers of their lines, every byte
 //! of the files that the model is made of, and the flags that change what is written. Not in it: threads, concurrency, the
 //! cache's size but where it is limited, and who drafts, for none of them changes a text. Under another rule than coupled
-//! verification drafts do change it, and are in.
+//! verification drafts do change it, and are in. (Of models that are not row-exact the same is hoped, not promised.)
 //!
 //! The model's files are read as a whole (a second or so for a gigabyte), not judged by their dates: a run is resumed
 //! perhaps on another machine, with a copy of the model.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use sha2::{Digest, Sha256};
 use veridraft_engine::Verification;
 use veridraft_models::ModelFolder;
@@ -21,8 +21,14 @@ use crate::constraint::Source;
 use crate::open_model::{OpenModel, session};
 
 /// Files beside the graph that say how prompts become tokens and tokens text.
-const FILES: [&str; 5] =
-    ["config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"];
+const FILES: [&str; 6] = [
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "generation_config.json",
+    "genai_config.json",
+];
 
 /// The digest of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,22 +65,11 @@ impl Identity {
     }
 }
 
-/// Names and digests of the model's files. The weights lie in files that begin with the graph's name.
+/// Names and digests of the model's files.
 fn files(folder: &ModelFolder) -> Result<Vec<(String, String)>> {
     let mut paths: Vec<PathBuf> =
         FILES.iter().map(|name| folder.path.join(name)).filter(|path| path.is_file()).collect();
-    let graphs = folder.onnx_path.parent().expect("a file is in a folder");
-    let graph = name_of(&folder.onnx_path);
-    let place = || format!("cannot read `{}`", graphs.display());
-    let mut weights = Vec::new();
-    for entry in std::fs::read_dir(graphs).with_context(place)? {
-        let path = entry.with_context(place)?.path();
-        if name_of(&path).starts_with(&graph) && path.is_file() {
-            weights.push(path);
-        }
-    }
-    weights.sort();
-    paths.extend(weights);
+    paths.extend(folder.graph_files());
     paths.into_iter().map(|path| Ok((name_of(&path), sha256_of(&path)?))).collect()
 }
 
@@ -95,7 +90,7 @@ fn flags(arguments: &BatchArguments, open: &OpenModel) -> Result<String> {
         format!("onnxruntime {}", open.runtime_version),
         format!("{} {}", session(model)?.simd, std::env::consts::ARCH),
         format!("model {} check {:?}", open.name, arguments.check_model.then_some(&model.model)),
-        format!("kv {} {room:?}", model.kv),
+        format!("kv {} {room:?} pairs {}", model.kv, model.rows_in_pairs),
         format!("field {:?} raw {} created {:?}", arguments.field, arguments.raw, arguments.created),
         format!("system {:?} max_tokens {}", generation.system, generation.max_tokens),
         format!("sampling {:?}", generation.sampling),

@@ -2,8 +2,8 @@
 //!
 //! Two passes over the input: one finds what the run is, the other feeds the engine, so that the file is never held.
 //! Every answered row goes to the journal, and OUT is made of the journal when all rows are in it. Law: OUT is a function
-//! of input, model and flags. It is the same whoever drafts, whatever runs beside a row, and however often the run was
-//! killed and resumed.
+//! of input, model and flags. For row-exact models and coupled verification it is the same whoever drafts, whatever runs
+//! beside a row, and however often the run was killed and resumed.
 
 mod arguments;
 mod selection;

@@ -30,7 +30,7 @@ pub(super) enum Code {
     /// The model is not made for chat.
     NoChatTemplate,
     /// The grammar of the answer failed, or the encoder on the prompt.
-    ConstraintFailed,
+    GenerationFailed,
 }
 
 impl Refusal {

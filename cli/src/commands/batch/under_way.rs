@@ -39,7 +39,7 @@ impl UnderWay {
     /// Why there is no answer, if a sample failed.
     pub(super) fn refusal(&self) -> Option<Refusal> {
         let (_, reason) = self.failure.as_ref()?;
-        Some(Refusal::new(Code::ConstraintFailed, reason.as_str()).at(&format!("line {}", self.line)))
+        Some(Refusal::new(Code::GenerationFailed, reason.as_str()).at(&format!("line {}", self.line)))
     }
 }
 
@@ -85,7 +85,7 @@ mod tests {
                 .into_iter()
                 .filter(|&sample| sample > 0)
                 .for_each(|sample| under_way.fail(sample, format!("reason {sample}")));
-            let refusal = Refusal::new(Code::ConstraintFailed, "line 7: reason 1");
+            let refusal = Refusal::new(Code::GenerationFailed, "line 7: reason 1");
             assert_eq!(under_way.refusal(), Some(refusal), "{order:?}");
         }
     }

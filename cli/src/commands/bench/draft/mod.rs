@@ -35,7 +35,7 @@ use crate::usage::UsageError;
 
 #[derive(Debug, Args)]
 pub(super) struct DraftArguments {
-    /// Texts as JSON lines, plain or .gz, with `turns`, `question`, `messages`, `prompt` or `text`; several times
+    /// Texts as JSON lines, plain, .gz or .zst, with `turns`, `question`, `messages`, `prompt` or `text`; several times
     #[arg(long, value_name = "FILE", required = true)]
     data: Vec<PathBuf>,
     /// Rows of each file, at most

@@ -12,7 +12,7 @@ use crate::arguments::{ModelArguments, SamplingArguments};
 use crate::draft_spec::DraftSpec;
 use crate::model_store;
 use crate::open_model::drafters::{Target, have_same_tokens};
-use crate::open_model::{BareModel, drafters, memory, sampling_config, session};
+use crate::open_model::{BareModel, check_reads_alone, check_session, drafters, memory, sampling_config, session};
 use crate::progress::Spinner;
 
 /// All that is asked.
@@ -34,8 +34,10 @@ impl Opened {
     pub(super) fn open(arguments: &ModelArguments, specs: &[DraftSpec], sampling: &SamplingArguments) -> Result<Self> {
         let config = session(arguments)?;
         let (name, folder) = model_store::open(arguments)?;
+        check_session(&config, &folder)?;
+        check_reads_alone(&folder)?;
         let sampling = sampling_config(sampling, &folder);
-        sampling.check().with_context(|| format!("`{}/generation_config.json`", folder.path.display()))?;
+        sampling.check().with_context(|| format!("`{}`", folder.generation_file().display()))?;
         let runtime = Runtime::load(&LibraryChoice::from(arguments.ort_lib.clone()))?;
         let mut models = vec![UnsizedAnyModel::open(&runtime, &folder, config)?];
         let mut folders = Vec::new();
