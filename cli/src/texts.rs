@@ -52,6 +52,8 @@ fn cannot_read(path: &Path) -> String {
 
 /// The text of each row; empty lines are none.
 fn rows(text: &str, field: &str) -> Result<Vec<String>> {
+    // Some editors write a byte order mark in front.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
     lines.map(|(number, line)| row(line, field).with_context(|| format!("line {number}"))).collect()
 }
@@ -123,6 +125,7 @@ mod tests {
         check("a.jsonl", ROWS.as_bytes(), None, Ok(&["one\ntwo", "\u{4e09}"]));
         check("a.jsonl.gz", &gzipped(ROWS), Some("text"), Ok(&["one\ntwo", "\u{4e09}"]));
         check("a.jsonl", b"{\"body\": \"x\"}", Some("body"), Ok(&["x"]));
+        check("marked.jsonl", b"\xef\xbb\xbf{\"text\": \"x\"}", None, Ok(&["x"]));
         check("empty.jsonl", b"", None, Ok(&[]));
     }
 

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 pub(crate) const LONGEST: usize = 64 << 20;
 
 /// What some editors write in front of UTF-8.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ mod parquet;
 mod zstd;
 
 pub(crate) use format::{Format, has_rows};
-pub(crate) use lines::{LONGEST, Line, Lines, TooLong};
+pub(crate) use lines::{BYTE_ORDER_MARK, LONGEST, Line, Lines, TooLong};
 pub(crate) use read::open;
 pub(crate) use write::{Column, ColumnType, LineWriter};
 

@@ -25,6 +25,7 @@ impl CostFile {
         parts.extend([
             model.weights.clone(),
             format!("{} {} threads {} kv {}", config.simd, std::env::consts::ARCH, model.threads, config.kv),
+            format!("rows in pairs: {}", config.rows_in_pairs),
             format!("onnxruntime {runtime}, veridraft {}", env!("CARGO_PKG_VERSION")),
         ]);
         let key = &sha256_of_text(&parts.join("\n"))[..16];

@@ -122,7 +122,7 @@ impl OpenModel {
 
     /// Whether every sample takes the likeliest tokens.
     pub(crate) fn is_greedy(&self) -> bool {
-        self.sampling.temperature == 0.0
+        self.sampling.is_greedy()
     }
 
     pub(crate) fn seed(&self) -> u64 {

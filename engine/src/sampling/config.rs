@@ -60,6 +60,11 @@ impl SamplingConfig {
         unless(finite(self.frequency_penalty), "frequency_penalty", self.frequency_penalty, "a finite number")
     }
 
+    /// Whether the likeliest token is always taken.
+    pub fn is_greedy(&self) -> bool {
+        self.temperature == 0.0 || self.top_k == 1
+    }
+
     /// Whether some tokens of positive probability may be left out.
     pub(crate) fn has_cut_offs(&self) -> bool {
         self.top_k > 0 || self.top_p < 1.0 || self.min_p > 0.0

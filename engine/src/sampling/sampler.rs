@@ -78,10 +78,10 @@ impl Sampler {
             return Outcome::Certain(0);
         }
         let top = lowest_at(logits, greatest);
-        let SamplingConfig { temperature, top_k, .. } = self.config;
-        if temperature == 0.0 || top_k == 1 {
+        if self.config.is_greedy() {
             return Outcome::Certain(top);
         }
+        let temperature = self.config.temperature;
         if greatest == f32::INFINITY {
             // The limit of ever greater logits: those at infinity share all probability.
             let certain = |&logit: &f32| if logit == f32::INFINITY { 0.0 } else { f32::NEG_INFINITY };

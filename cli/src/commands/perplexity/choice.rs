@@ -5,10 +5,11 @@ use indicatif::HumanBytes;
 use veridraft_engine::InvalidSetting;
 use veridraft_engine::evaluation::Recipe;
 use veridraft_export::Weights;
-use veridraft_models::{LanguageModel, Tokenizer};
+use veridraft_models::{KvType, LanguageModel, Tokenizer};
 
 use super::sets::TextSet;
 use super::{PerplexityArguments, RecipeName, masked};
+use crate::arguments::ModelArguments;
 use crate::usage::UsageError;
 
 /// Tokens of a window of `hf`, where the context has as many and nobody says otherwise.
@@ -51,11 +52,26 @@ pub(super) fn check_choice(arguments: &PerplexityArguments, is_ngram: bool) -> R
             is_ngram && model.weights != Weights::Auto,
             format!("an n-gram file has no weights, so `--weights {}` cannot be", model.weights),
         ),
+        (
+            is_ngram && has_session_flags(model),
+            "an n-gram file runs in no session, without `--variant`, `--threads`, `--kv-memory`, `--kv`, \
+             `--rows-in-pairs` and `--ort-lib`"
+                .to_owned(),
+        ),
     ];
     match refusals.into_iter().find(|(is_wrong, _)| *is_wrong) {
         Some((_, message)) => Err(UsageError::new(message).into()),
         None => Ok(()),
     }
+}
+
+fn has_session_flags(model: &ModelArguments) -> bool {
+    model.variant.is_some()
+        || model.threads.is_some()
+        || model.kv_memory.is_some()
+        || model.kv != KvType::F32
+        || model.rows_in_pairs
+        || model.ort_lib.is_some()
 }
 
 /// The recipe that the flags name for a model.
@@ -158,6 +174,11 @@ mod tests {
         check("--window 8", true, "an n-gram model reads a text as one");
         check("--compare b", true, "`--compare` is for two ONNX models");
         check("--weights q4", true, "an n-gram file has no weights, so `--weights q4` cannot be");
+        for flag in ["--variant q4", "--threads 1", "--kv-memory 1G", "--kv q8", "--rows-in-pairs", "--ort-lib a"] {
+            let expected = "an n-gram file runs in no session, without `--variant`, `--threads`, `--kv-memory`, `--kv`, \
+                            `--rows-in-pairs` and `--ort-lib`";
+            check(flag, true, expected);
+        }
     }
 
     /// A tokenizer of three tokens, with what `tokenizer_config.json` says.

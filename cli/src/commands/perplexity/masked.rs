@@ -33,6 +33,7 @@ pub(super) fn check_choice(arguments: &PerplexityArguments) -> Result<()> {
         ("--tokenizer", tokenizer.is_some()),
         ("--kv-memory", model.kv_memory.is_some()),
         ("--kv", model.kv != KvType::F32),
+        ("--rows-in-pairs", model.rows_in_pairs),
     ];
     let name = arguments.recipe.name();
     if let Some((flag, _)) = refusals.into_iter().find(|(_, is_given)| *is_given) {
@@ -93,9 +94,17 @@ mod tests {
             assert_eq!(found, expected, "{flags}");
         };
         check("--recipe pll -m bert --top 3 --limit 9 --weights q4 --threads 1", "");
-        for flag in
-            ["--window 8", "--stride 8", "--max-tokens 8", "--compare b", "--tokenizer b", "--kv-memory 1G", "--kv q8"]
-        {
+        let refused = [
+            "--window 8",
+            "--stride 8",
+            "--max-tokens 8",
+            "--compare b",
+            "--tokenizer b",
+            "--kv-memory 1G",
+            "--kv q8",
+            "--rows-in-pairs",
+        ];
+        for flag in refused {
             let name = flag.split(' ').next().expect("a flag");
             let expected = format!("`{name}` is for models that go from left to right, but the recipe is pll-word");
             check(&format!("--recipe pll-word -m bert {flag}"), &expected);

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::encode::{Encoded, Encoder};
 use super::row;
-use crate::data_files;
+use crate::data_files::{self, BYTE_ORDER_MARK};
 
 /// Rows that are read ahead.
 const QUEUE_ROWS: usize = 1024;
@@ -76,6 +76,9 @@ impl Source {
             let place = || format!("cannot read {} behind line {}", self.name, line - 1);
             if left == 0 || self.reader.read_until(b'\n', &mut bytes).with_context(place)? == 0 {
                 break;
+            }
+            if line == 1 && bytes.starts_with(BYTE_ORDER_MARK) {
+                bytes.drain(..BYTE_ORDER_MARK.len());
             }
             if bytes.trim_ascii().is_empty() {
                 continue;

@@ -71,7 +71,7 @@ pub(crate) fn run(arguments: VerifyArguments) -> Result<()> {
     let prompts = prompts::read(&arguments.set_ups.data, arguments.set_ups.limit)?;
     let mut set_ups = SetUps::open(arguments.set_ups)?;
     set_ups.check(&prompts)?;
-    let is_greedy = set_ups.cases[0].open.request(Vec::new()).sampling.temperature == 0.0;
+    let is_greedy = set_ups.cases[0].open.request(Vec::new()).sampling.is_greedy();
     let report = match arguments.verify {
         Rule::Rejection if !is_greedy => test(&mut set_ups, &prompts, arguments.samples.get())?,
         Rule::Rejection => compare(&mut set_ups, &prompts, Verification::Rejection)?,

@@ -63,7 +63,7 @@ pub(super) struct Choice {
 impl Chooser {
     pub(super) fn new(request: &Request) -> Result<Self, InvalidSetting> {
         let config = &request.sampling;
-        let is_greedy = config.temperature == 0.0 || config.top_k == 1;
+        let is_greedy = config.is_greedy();
         let greedy = SamplingConfig { temperature: 0.0, ..config.clone() };
         let soft = SamplingConfig { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, ..config.clone() };
         let is_drawn = request.verification == Verification::Rejection && !is_greedy;

@@ -136,8 +136,7 @@ impl<'a> Observer<'a> {
 
     /// Whether the logits alone decide.
     fn is_greedy(&self) -> bool {
-        let config = self.sampler.config();
-        config.temperature == 0.0 || config.top_k == 1
+        self.sampler.config().is_greedy()
     }
 
     /// Takes the next token of a text with what the target, `[vocabulary]`, and each draft model say about it.

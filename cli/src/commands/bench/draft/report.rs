@@ -96,7 +96,7 @@ pub(super) struct Best {
 
 impl Subject {
     pub(super) fn new([model, weights, path]: [String; 3], sampling: &SamplingConfig, texts: &Texts) -> Self {
-        let is_greedy = sampling.temperature == 0.0 || sampling.top_k == 1;
+        let is_greedy = sampling.is_greedy();
         Self {
             model,
             weights,
