@@ -70,7 +70,8 @@ fn row(line: &str, field: &str) -> Result<String> {
     }
 }
 
-fn kind(value: &Value) -> &'static str {
+/// What a value is, whatever it holds.
+pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "true or false",

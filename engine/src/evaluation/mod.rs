@@ -24,7 +24,7 @@ pub use likelihood::{Likelihood, likelihoods};
 pub use pseudo_likelihood::{Masking, PseudoScore, pseudo_log_likelihoods};
 pub use reading::{Reading, ngram_readings};
 pub use recipe::{Recipe, Start, Stretch};
-pub use score::{Score, TextSize};
+pub use score::{Score, TextSize, is_python_space};
 pub use teacher_forcing::{Pass, Place, teacher_force};
 pub use texts::{TextPlace, force_texts};
 pub use windows::Window;

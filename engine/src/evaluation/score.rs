@@ -93,8 +93,8 @@ impl TextSize {
     }
 }
 
-/// What `\s` matches in Python: white space of Unicode, and the four separators of ASCII.
-fn is_python_space(character: char) -> bool {
+/// What `\s` matches and `str.rstrip` takes away in Python: white space of Unicode, and the four separators of ASCII.
+pub fn is_python_space(character: char) -> bool {
     character.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&character)
 }
 

@@ -25,7 +25,7 @@ pub use self::encoder_decoder::{EncoderDecoderModel, UnsizedEncoderDecoderModel}
 use self::capacity::{Capacity, capacity};
 use self::graph::{Graph, Rows};
 use self::kv_cache::{KvCache, KvUpdate};
-use self::parts::{Part, parts};
+use self::parts::{Part, WantedScores, parts};
 use self::probe::{RowsAtOnce, Several};
 use crate::runtime::Runtime;
 use crate::{Batch, CacheSpec, CausalModelConfig, Error, LanguageModel, Limits, Logits, ModelFolder, Result};
@@ -136,40 +136,24 @@ impl DenseModel {
         &self.notes
     }
 
-    /// Whether keys and values stay in one buffer, and no pass copies them.
-    pub fn is_in_place(&self) -> bool {
-        self.graph.update == KvUpdate::InPlace
-    }
-
-    fn run(&mut self, part: &Part, batch: &Batch, wanted: &[(usize, usize)], values: &mut [f32]) -> Result<()> {
-        let Self { graph, caches, cache, rows_at_once, rows_in_pairs, vocabulary, .. } = self;
+    fn run(&mut self, part: &Part, batch: &Batch, scores: &mut WantedScores) -> Result<()> {
+        let Self { graph, caches, cache, rows_at_once, rows_in_pairs, .. } = self;
         let slot = &mut caches[part.block];
         if slot.is_none() {
             *slot =
                 Some(KvCache::new(graph.roles.kv_layout(), graph.update, cache.block_tokens).map_err(Error::runtime)?);
         }
         let kv = slot.as_mut().expect("it was made above");
-        let mut start = part.first;
-        while start < part.end {
-            let context = part.context + (start - part.first);
-            let end = start + rows_at_once.next(context, part.end - start);
-            let here = wanted.iter().filter(|(row, _)| (start..end).contains(row));
-            let (rows, places): (Vec<_>, Vec<_>) = here.map(|&(row, place)| (row - start, place)).unzip();
-            let mut scores = Vec::with_capacity(rows.len() * *vocabulary);
-            let alone = batch.token_ids[start];
-            let has_company = *rows_in_pairs && end - start == 1 && rows_at_once.next(context, 2) == 2;
+        part.run_in_pieces(*rows_at_once, scores, |rows, context, wanted, scores| {
+            let alone = batch.token_ids[rows.start];
+            let has_company = *rows_in_pairs && rows.len() == 1 && rows_at_once.next(context, 2) == 2;
             // The second row stands where the next token will, which writes over it; the last position has nothing behind it.
             let tokens = match has_company && context + 2 <= cache.block_tokens {
                 true => &[alone; 2],
-                false => &batch.token_ids[start..end],
+                false => &batch.token_ids[rows],
             };
-            graph.run(kv, Rows { tokens, context }, &rows, &mut scores)?;
-            for (place, scores) in places.into_iter().zip(scores.chunks_exact(*vocabulary)) {
-                values[place * *vocabulary..][..*vocabulary].copy_from_slice(scores);
-            }
-            start = end;
-        }
-        Ok(())
+            graph.run(kv, Rows { tokens, context }, wanted, scores)
+        })
     }
 }
 
@@ -179,14 +163,7 @@ impl LanguageModel for DenseModel {
     }
 
     fn limits(&self) -> Limits {
-        Limits {
-            max_rows: (SCORE_BYTES / (4 * self.vocabulary)).clamp(1, MAX_ROWS),
-            context_length: self.cache.block_tokens,
-            ragged: true,
-            tree: false,
-            share_blocks: false,
-            row_exact: false,
-        }
+        limits(self.cache, self.vocabulary)
     }
 
     fn vocabulary(&self) -> usize {
@@ -198,15 +175,26 @@ impl LanguageModel for DenseModel {
             return Err(Error::Batch(format!("{} sources, expected none", batch.sources.len())));
         }
         let parts = parts(batch, self.cache, self.vocabulary)?;
-        let wanted: Vec<_> = batch.logit_rows.iter().enumerate().map(|(place, &row)| (row as usize, place)).collect();
-        let mut values = vec![0.0; wanted.len() * self.vocabulary];
+        let mut scores = WantedScores::new(batch, self.vocabulary);
         for part in &parts {
-            self.run(part, batch, &wanted, &mut values)?;
+            self.run(part, batch, &mut scores)?;
         }
-        Ok(Logits { vocabulary: self.vocabulary, values })
+        Ok(scores.into_logits())
     }
 
     fn copy_slots(&mut self, _: &[(u32, u32)]) -> Result<()> {
         Err(Error::Batch("slots to be copied of a model that shares no blocks".to_owned()))
+    }
+}
+
+/// What batches a model takes that gives every sequence one block of `cache`.
+fn limits(cache: CacheSpec, vocabulary: usize) -> Limits {
+    Limits {
+        max_rows: (SCORE_BYTES / (4 * vocabulary)).clamp(1, MAX_ROWS),
+        context_length: cache.block_tokens,
+        ragged: true,
+        tree: false,
+        share_blocks: false,
+        row_exact: false,
     }
 }

@@ -1,6 +1,9 @@
 //! A batch taken apart into its sequences, each a chain of rows in a block of its own.
 
-use crate::{Batch, CacheSpec, Error, Result};
+use std::ops::Range;
+
+use super::probe::RowsAtOnce;
+use crate::{Batch, CacheSpec, Error, Logits, Result};
 
 /// One sequence's rows of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +14,54 @@ pub(super) struct Part {
     pub(super) end: usize,
     /// The position of the first.
     pub(super) context: usize,
+}
+
+/// The scores that a batch wants, put to their places as passes give them.
+pub(super) struct WantedScores {
+    vocabulary: usize,
+    /// Rows and their places.
+    wanted: Vec<(usize, usize)>,
+    /// `[wanted, vocabulary]`
+    values: Vec<f32>,
+}
+
+impl WantedScores {
+    pub(super) fn new(batch: &Batch, vocabulary: usize) -> Self {
+        let wanted: Vec<_> = batch.logit_rows.iter().enumerate().map(|(place, &row)| (row as usize, place)).collect();
+        let values = vec![0.0; wanted.len() * vocabulary];
+        Self { vocabulary, wanted, values }
+    }
+
+    pub(super) fn into_logits(self) -> Logits {
+        Logits { vocabulary: self.vocabulary, values: self.values }
+    }
+}
+
+impl Part {
+    /// Runs the rows in pieces of as many as may go together. `run` gets rows of the batch, the tokens before them, which of
+    /// them are wanted, counted from the first, and where their scores go.
+    pub(super) fn run_in_pieces(
+        &self,
+        rows_at_once: RowsAtOnce,
+        scores: &mut WantedScores,
+        mut run: impl FnMut(Range<usize>, usize, &[usize], &mut Vec<f32>) -> Result<()>,
+    ) -> Result<()> {
+        let WantedScores { vocabulary, wanted, values } = scores;
+        let mut start = self.first;
+        while start < self.end {
+            let context = self.context + (start - self.first);
+            let end = start + rows_at_once.next(context, self.end - start);
+            let here = wanted.iter().filter(|(row, _)| (start..end).contains(row));
+            let (rows, places): (Vec<_>, Vec<_>) = here.map(|&(row, place)| (row - start, place)).unzip();
+            let mut found = Vec::with_capacity(rows.len() * *vocabulary);
+            run(start..end, context, &rows, &mut found)?;
+            for (place, found) in places.into_iter().zip(found.chunks_exact(*vocabulary)) {
+                values[place * *vocabulary..][..*vocabulary].copy_from_slice(found);
+            }
+            start = end;
+        }
+        Ok(())
+    }
 }
 
 /// Takes a batch apart and checks that each sequence is a chain in a block of its own.

@@ -12,7 +12,7 @@
 //!
 //! A context without tokens, such as an empty one, is that BOS or EOS, unless the continuation begins with it.
 
-use veridraft_engine::evaluation::{Recipe, Window};
+use veridraft_engine::evaluation::{Recipe, Window, is_python_space};
 use veridraft_models::{TokenId, Tokenizer};
 
 use super::row::Subject;
@@ -113,11 +113,6 @@ impl Encoder {
         }
         Ok(())
     }
-}
-
-/// What `str.rstrip` of Python takes away: white space by Unicode, and the four separators of ASCII.
-fn is_python_space(letter: char) -> bool {
-    letter.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&letter)
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@
 use serde_json::{Map, Value};
 use veridraft_models::TokenId;
 
+use crate::texts::kind;
+
 /// What a row wants scored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
@@ -76,17 +78,6 @@ fn tokens(fields: &mut Map<String, Value>, name: &str) -> Result<Vec<TokenId>, S
         id.ok_or_else(|| format!("`{name}` has {value} at index {index}, expected a token id"))
     };
     values.iter().enumerate().map(token).collect()
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
 }
 
 #[cfg(test)]

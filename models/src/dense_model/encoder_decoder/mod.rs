@@ -18,9 +18,9 @@ use self::encoder::{EncodedSource, Encoder};
 use super::capacity::{Capacity, capacity};
 use super::graph::Rows;
 use super::kv_cache::{KvCache, KvLayout, KvUpdate};
-use super::parts::{Part, parts};
+use super::limits;
+use super::parts::{Part, WantedScores, parts};
 use super::probe::{RowsAtOnce, Several};
-use super::{MAX_ROWS, SCORE_BYTES};
 use crate::folder::EncoderFiles;
 use crate::runtime::Runtime;
 use crate::{
@@ -147,15 +147,8 @@ impl EncoderDecoderModel {
         &self.notes
     }
 
-    fn run(
-        &mut self,
-        part: &Part,
-        source: SourceId,
-        batch: &Batch,
-        wanted: &[(usize, usize)],
-        values: &mut [f32],
-    ) -> Result<()> {
-        let Self { decoder, caches, cache, rows_at_once, vocabulary, sources, .. } = self;
+    fn run(&mut self, part: &Part, source: SourceId, batch: &Batch, scores: &mut WantedScores) -> Result<()> {
+        let Self { decoder, caches, cache, rows_at_once, sources, .. } = self;
         let source = sources.get_mut(&source).ok_or_else(|| unknown(source))?;
         let slot = &mut caches[part.block];
         if slot.is_none() {
@@ -163,20 +156,9 @@ impl EncoderDecoderModel {
             *slot = Some(made.map_err(Error::runtime)?);
         }
         let kv = slot.as_mut().expect("it was made above");
-        let mut start = part.first;
-        while start < part.end {
-            let context = part.context + (start - part.first);
-            let end = start + rows_at_once.next(context, part.end - start);
-            let here = wanted.iter().filter(|(row, _)| (start..end).contains(row));
-            let (rows, places): (Vec<_>, Vec<_>) = here.map(|&(row, place)| (row - start, place)).unzip();
-            let mut scores = Vec::with_capacity(rows.len() * *vocabulary);
-            decoder.run(source, kv, Rows { tokens: &batch.token_ids[start..end], context }, &rows, &mut scores)?;
-            for (place, scores) in places.into_iter().zip(scores.chunks_exact(*vocabulary)) {
-                values[place * *vocabulary..][..*vocabulary].copy_from_slice(scores);
-            }
-            start = end;
-        }
-        Ok(())
+        part.run_in_pieces(*rows_at_once, scores, |rows, context, wanted, scores| {
+            decoder.run(source, kv, Rows { tokens: &batch.token_ids[rows], context }, wanted, scores)
+        })
     }
 }
 
@@ -186,14 +168,7 @@ impl LanguageModel for EncoderDecoderModel {
     }
 
     fn limits(&self) -> Limits {
-        Limits {
-            max_rows: (SCORE_BYTES / (4 * self.vocabulary)).clamp(1, MAX_ROWS),
-            context_length: self.cache.block_tokens,
-            ragged: true,
-            tree: false,
-            share_blocks: false,
-            row_exact: false,
-        }
+        limits(self.cache, self.vocabulary)
     }
 
     fn vocabulary(&self) -> usize {
@@ -206,12 +181,11 @@ impl LanguageModel for EncoderDecoderModel {
             let (found, expected) = (batch.sources.len(), parts.len());
             return Err(Error::Batch(format!("{found} sources, expected one for each of {expected} sequences")));
         }
-        let wanted: Vec<_> = batch.logit_rows.iter().enumerate().map(|(place, &row)| (row as usize, place)).collect();
-        let mut values = vec![0.0; wanted.len() * self.vocabulary];
+        let mut scores = WantedScores::new(batch, self.vocabulary);
         for (part, &source) in parts.iter().zip(&batch.sources) {
-            self.run(part, source, batch, &wanted, &mut values)?;
+            self.run(part, source, batch, &mut scores)?;
         }
-        Ok(Logits { vocabulary: self.vocabulary, values })
+        Ok(scores.into_logits())
     }
 
     fn copy_slots(&mut self, _: &[(u32, u32)]) -> Result<()> {
